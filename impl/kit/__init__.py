@@ -1,0 +1,8 @@
+"""Plumbing that every implementation needs and no paper is about: device, data, events, statistics, command line."""
+
+from impl.kit.cli import main
+from impl.kit.device import pick_device
+from impl.kit.events import Event, Figure, Progress, Row
+from impl.kit.verdicts import Verdict, by_seed, compare, exact
+
+__all__ = ["Event", "Figure", "Progress", "Row", "Verdict", "by_seed", "compare", "exact", "main", "pick_device"]

@@ -1,0 +1,125 @@
+"""Data sets by name. What scikit-learn bundles is always there; the rest is read from `KB_DATA`, or downloaded once.
+
+`KB_DATA` names a folder laid out as `mnist/train-images-idx3-ubyte.gz` and so on; without it, downloads are kept in the
+user's cache folder. Every file downloaded is checked against its SHA-256.
+"""
+
+import gzip
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MNIST_FILES = {  # name: SHA-256
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+TIMEOUT = 10  # seconds without an answer: then the network counts as absent
+
+
+class DataUnavailable(RuntimeError):
+    """A data set that isn't on this machine and couldn't be downloaded; the message says where to put it."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Grey images [N, 1, H, W] in 0..1 and their labels [N], split into training and test as their source splits them."""
+
+    name: str
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+
+    def to(self, device: torch.device) -> "Images":
+        tensors = (t.to(device) for t in (self.x_train, self.y_train, self.x_test, self.y_test))
+        return Images(self.name, *tensors)
+
+
+def handwriting(name: str) -> Images:
+    """`mnist`, `digits`, or `auto`: MNIST if it can be had, else the small digits that scikit-learn bundles."""
+    if name == "digits":
+        return digits()
+    if name not in ("mnist", "auto"):
+        raise ValueError(f"no data set {name!r}; use mnist, digits or auto")
+    try:
+        return mnist()
+    except DataUnavailable:
+        if name == "mnist":
+            raise
+        return digits()
+
+
+def digits() -> Images:
+    """1,797 digits of 8 x 8 from scikit-learn (UCI's Optical Recognition, its test part); ours: the last 500 are for testing."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    x = torch.tensor(bunch.images, dtype=torch.float32).unsqueeze(1) / 16
+    y = torch.tensor(bunch.target, dtype=torch.long)
+    return Images("digits", x[:-500], y[:-500], x[-500:], y[-500:])
+
+
+def mnist() -> Images:
+    """MNIST: 60,000 training and 10,000 test images of 28 x 28.
+
+    Raises DataUnavailable if it is neither in `KB_DATA` nor in the cache and can't be downloaded.
+    """
+    x_train, y_train, x_test, y_test = (torch.from_numpy(read_idx(fetch("mnist", name, MNIST_MIRROR, sha)))
+                                        for name, sha in MNIST_FILES.items())  # fmt: skip
+    return Images(
+        "mnist",
+        x_train.unsqueeze(1).float() / 255,
+        y_train.long(),
+        x_test.unsqueeze(1).float() / 255,
+        y_test.long(),
+    )
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An array from the IDX format: two zero bytes, type (8 = unsigned byte), rank, the sizes as big-endian int32, the values."""
+    raw = gzip.decompress(path.read_bytes())
+    if raw[:3] != b"\0\0\x08":
+        raise DataUnavailable(f"{path} is not an IDX file of bytes; delete it and try again")
+    rank = raw[3]
+    shape = np.frombuffer(raw, ">i4", rank, offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape).copy()
+
+
+def fetch(folder: str, name: str, mirror: str, sha256: str) -> Path:
+    """The file `folder/name`: from `KB_DATA`, from the cache, or downloaded into the cache from `mirror` and checked."""
+    if "KB_DATA" in os.environ:
+        given = Path(os.environ["KB_DATA"]) / folder / name
+        if given.exists():
+            return given
+    cached = cache() / folder / name
+    if cached.exists():
+        return cached
+    try:
+        with urllib.request.urlopen(mirror + name, timeout=TIMEOUT) as answer:
+            content: bytes = answer.read()
+    except (urllib.error.URLError, TimeoutError, OSError) as error:
+        raise DataUnavailable(
+            f"{folder}/{name} is not in KB_DATA nor in {cache()}, and {mirror + name} can't be reached ({error}); "
+            f"put the file into one of the two, or choose data=digits"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataUnavailable(f"{mirror + name} gave another file than the one expected; nothing was kept")
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    partial = cached.with_name(f"{name}.{os.getpid()}.part")
+    partial.write_bytes(content)
+    partial.replace(cached)  # whole, or not at all
+    return cached
+
+
+def cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "executable-history"

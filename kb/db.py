@@ -1,0 +1,189 @@
+"""Opening the database and loading the timeline into it. One file, SQLite in WAL mode, many readers beside one writer."""
+
+import json
+import sqlite3
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event, text
+from sqlmodel import Session, SQLModel, create_engine, delete, select
+
+from kb import places, tables
+from kb.schema import Milestone, Paper, date_range
+from kb.tables import ClaimRow, LinkRow, MilestoneRow
+
+BUSY_SECONDS = 30  # how long a writer waits for another
+# Folded copies of what the search box reads; `search` folds the query alike. Ids are found through their own column.
+FULL_TEXT = """
+CREATE VIRTUAL TABLE IF NOT EXISTS milestone_text USING fts5(
+    id, short, title, people, tags, idea, story, tokenize = "unicode61 remove_diacritics 2", prefix = '2 3'
+)
+"""
+
+
+class WrongVersion(RuntimeError):
+    """The database file was made by another version; the message says what to do."""
+
+
+def open_database(path: Path | None = None) -> Engine:
+    """The database at `path` (without it, in `KB_HOME`), made if there is none.
+
+    Raises WrongVersion if another version made it, sqlalchemy.exc.DatabaseError if the file is no database.
+    """
+    path = path or places.database()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare)
+    with engine.connect() as connection:
+        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        if version == tables.VERSION:
+            return engine
+        if version:
+            raise WrongVersion(
+                f"{path} has version {version}, this program reads version {tables.VERSION}; "
+                f"move the file away, or set KB_HOME to another folder"
+            )
+        connection.execute(text("PRAGMA journal_mode = WAL"))
+    with engine.begin() as connection:
+        SQLModel.metadata.create_all(connection)
+        connection.execute(text(FULL_TEXT))
+        connection.execute(text(f"PRAGMA user_version = {tables.VERSION}"))
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+    connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: nothing committed is lost when a process dies
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a load did, as ids."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    unchanged: int
+
+    def __str__(self) -> str:
+        counts = {"added": self.added, "changed": self.changed, "removed": self.removed}
+        return ", ".join([*(f"{len(ids)} {verb}" for verb, ids in counts.items()), f"{self.unchanged} unchanged"])
+
+
+def load(engine: Engine, milestones: Sequence[Milestone]) -> Changes:
+    """Makes the database's timeline equal to `milestones`, in one transaction. Runs aren't touched."""
+    entries = {
+        m.id: m.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"kind": m.kind} for m in milestones
+    }  # type: ignore[attr-defined]
+    with Session(engine) as session:
+        session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+        before = {row.id: row for row in session.exec(select(MilestoneRow))}
+        added, changed = [], []
+        for position, milestone in enumerate(milestones):
+            old = before.get(milestone.id)
+            if old is None:
+                added.append(milestone.id)
+            elif old.entry != entries[milestone.id]:
+                changed.append(milestone.id)
+            elif old.position != position:
+                old.position = position
+                session.add(old)
+        removed = [name for name in before if name not in entries]
+        for name in [*removed, *changed]:
+            _remove(session, name)
+        session.flush()
+        session.expunge_all()
+        for position, milestone in enumerate(milestones):
+            if milestone.id not in before or milestone.id in changed:
+                _insert(session, position, milestone, entries[milestone.id])
+        session.commit()
+    return Changes(tuple(added), tuple(changed), tuple(removed), len(entries) - len(added) - len(changed))
+
+
+def _remove(session: Session, name: str) -> None:
+    session.exec(delete(MilestoneRow).where(MilestoneRow.id == name))  # type: ignore[arg-type]
+    session.exec(delete(LinkRow).where(LinkRow.source == name))  # type: ignore[arg-type]
+    session.exec(delete(ClaimRow).where(ClaimRow.milestone == name))  # type: ignore[arg-type]
+    session.connection().execute(text("DELETE FROM milestone_text WHERE id = :id"), {"id": name})
+
+
+def _insert(session: Session, position: int, milestone: Milestone, entry: dict[str, Any]) -> None:
+    first, last = date_range(milestone.date)
+    implementation = milestone.impl if isinstance(milestone, Paper) else None
+    session.add(
+        MilestoneRow(
+            id=milestone.id,
+            position=position,
+            track=milestone.track,
+            kind=entry["kind"],
+            title=milestone.title,
+            short=milestone.short,
+            date=milestone.date,
+            first=first.isoformat(),
+            last=last.isoformat(),
+            implementation=implementation,
+            entry=entry,
+        )
+    )
+    for link in milestone.links:
+        session.add(LinkRow(source=milestone.id, target=link.to, type=link.as_, how=link.how))
+    for number, claim in enumerate(milestone.claims if isinstance(milestone, Paper) else []):
+        published = claim.published.model_dump(mode="json", exclude_none=True) if claim.published else None
+        session.add(
+            ClaimRow(
+                milestone=milestone.id,
+                id=claim.id,
+                position=number,
+                implementation=implementation or "",
+                says=claim.says,
+                where=claim.where,
+                published=published,
+            )
+        )
+    session.connection().execute(
+        text("INSERT INTO milestone_text VALUES (:id, :short, :title, :people, :tags, :idea, :story)"),
+        {
+            "id": milestone.id,
+            "short": milestone.short,
+            "title": milestone.title,
+            "people": ", ".join([*milestone.authors, *milestone.makers]),
+            "tags": " ".join(milestone.tags),
+            "idea": milestone.idea,
+            "story": milestone.story,
+        },
+    )
+
+
+def fold(words: str) -> str:
+    """Without accents and capitals, as the full-text table keeps it: Vázquez -> vazquez."""
+    return "".join(c for c in unicodedata.normalize("NFKD", words).casefold() if not unicodedata.combining(c))
+
+
+def milestones(engine: Engine) -> list[MilestoneRow]:
+    """All of the timeline, by date."""
+    with Session(engine) as session:
+        return list(session.exec(select(MilestoneRow).order_by(MilestoneRow.first, MilestoneRow.position)))  # type: ignore[arg-type]
+
+
+def milestone(engine: Engine, name: str) -> MilestoneRow | None:
+    with Session(engine) as session:
+        return session.get(MilestoneRow, name)
+
+
+def claims(engine: Engine) -> list[ClaimRow]:
+    """Every claim of the timeline, in its order."""
+    with Session(engine) as session:
+        query = (
+            select(ClaimRow)
+            .join(MilestoneRow, MilestoneRow.id == ClaimRow.milestone)  # type: ignore[arg-type]
+            .order_by(MilestoneRow.first, ClaimRow.milestone, ClaimRow.position)  # type: ignore[arg-type]
+        )
+        return list(session.exec(query))
+
+
+def entries_json(rows: Sequence[MilestoneRow]) -> str:
+    """The milestones as JSON, with the YAML's own keys."""
+    return json.dumps([row.entry for row in rows], ensure_ascii=False, indent=2)

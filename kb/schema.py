@@ -1,0 +1,192 @@
+"""What an entry of `data/timeline.yaml` may say: one Pydantic model per family of kinds, unknown keys refused.
+
+This module checks one entry at a time; `kb.loader` checks what needs several (links, dates against dates, files).
+"""
+
+import datetime as dt
+import re
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+Track = Literal["theory", "software", "hardware", "data"]
+LinkType = Literal[
+    "builds_on", "implements", "runs_on", "enabled_by", "evaluated_on", "supersedes", "equivalent_to", "disputes"
+]
+DateMeaning = Literal["submitted", "published", "announced", "released", "shipped", "first commit", "begun"]
+
+TRACKS: tuple[Track, ...] = get_args(Track)
+LINK_TYPES: tuple[LinkType, ...] = get_args(LinkType)
+
+
+def date_range(date: str) -> tuple[dt.date, dt.date]:
+    """First and last day that a date of any precision can mean: "2014-06" -> (2014-06-01, 2014-06-30).
+
+    Raises ValueError, with the remedy, for anything but YYYY, YYYY-MM or YYYY-MM-DD.
+    """
+    if not re.fullmatch(r"\d{4}(-\d{2}){0,2}", date):
+        raise ValueError(f'"{date}" is not a date; write "YYYY", "YYYY-MM" or "YYYY-MM-DD", quoted')
+    year, month, day = [*map(int, date.split("-")), 0, 0][:3]
+    try:
+        first = dt.date(year, month or 1, day or 1)
+    except ValueError as error:
+        raise ValueError(f'"{date}" is not in the calendar: {error}') from None
+    if day:
+        return first, first
+    following = dt.date(year + 1, 1, 1) if month in (0, 12) else dt.date(year, month + 1, 1)
+    return first, following - dt.timedelta(days=1)
+
+
+def _calendar_date(value: str) -> str:
+    first, _ = date_range(value)
+    if first.year < 1600:
+        raise ValueError(f'"{value}" is before 1600; is a digit missing?')
+    return value
+
+
+def _whole_day(value: str) -> str:
+    if date_range(value)[0] != date_range(value)[1]:
+        raise ValueError(f'"{value}" must be a whole day, "YYYY-MM-DD": the day the source was read')
+    return value
+
+
+def _arxiv(value: str) -> str:
+    if not re.fullmatch(r"\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7}", value):
+        raise ValueError(f'"{value}" is not an arXiv identifier; write it as "1207.0580", quoted, without a version')
+    return value
+
+
+def _doi(value: str) -> str:
+    if not re.fullmatch(r"10\.\d{4,9}/\S+", value):
+        raise ValueError(f'"{value}" is not a DOI; write it as 10.1038/323533a0, without the https://doi.org/')
+    return value
+
+
+def _url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s<>\"]+", value):
+        raise ValueError(f'"{value}" is not a web address; it begins with https:// and has no spaces')
+    return value
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+ModuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+CalendarDate = Annotated[str, AfterValidator(_calendar_date)]
+Url = Annotated[str, AfterValidator(_url)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Link(Strict):
+    """From a later milestone to an earlier one; `how` is the sentence that the app tells."""
+
+    to: Id
+    as_: LinkType = Field(alias="as")
+    how: Text | None = None
+    why_later: Text | None = None  # required where `to` came later than the entry itself
+
+
+class Source(Strict):
+    url: Url
+    read: Annotated[str, AfterValidator(_whole_day)]
+    note: Text | None = None  # which facts it is for, where that isn't plain
+
+
+class Published(Strict):
+    """The paper's own figures for a claim; None where the paper gives none."""
+
+    unit: Text
+    idea: float | int | None = None
+    baseline: float | int | None = None
+    note: Text | None = None
+
+
+class Claim(Strict):
+    id: Id
+    says: Text
+    where: Text  # "Table 2", "Sec. 5.4"
+    published: Published | None = None
+
+
+class Figure(Strict):
+    """One figure of a specification, with where it is given; `format` is the number format of an arithmetic rate."""
+
+    value: float | int
+    unit: Text
+    format: Text | None = None
+    where: Text
+    note: Text | None = None
+
+
+class Milestone(Strict):
+    """What every entry has. `date` is as precise as is known, `date_is` says which date is meant where they differ."""
+
+    id: Id
+    track: Track
+    title: Text
+    short: Text
+    date: CalendarDate
+    date_is: DateMeaning = "published"
+    date_note: Text | None = None
+    authors: list[Text] = []  # people
+    makers: list[Text] = []  # organisations
+    venue: Text | None = None
+    url: Url | None = None
+    arxiv: Annotated[str, AfterValidator(_arxiv)] | None = None
+    doi: Annotated[str, AfterValidator(_doi)] | None = None
+    tags: list[Id] = []
+    idea: Text
+    story: Text
+    links: list[Link] = []
+    unconfirmed: list[Text] = []  # what could not be looked up, one sentence each
+    sources: Annotated[list[Source], Field(min_length=1)]
+
+
+class Paper(Milestone):
+    kind: Literal["paper"]
+    authors: Annotated[list[Text], Field(min_length=1)]
+    venue: Text
+    impl: ModuleName
+    claims: Annotated[list[Claim], Field(min_length=1)]
+
+
+class Writing(Milestone):
+    kind: Literal["book", "course", "article"]
+    authors: Annotated[list[Text], Field(min_length=1)]
+
+
+class Software(Milestone):
+    track: Literal["software"]
+    kind: Literal["library", "framework", "tool"]
+    licence: Text  # SPDX where there is one, else "proprietary"
+    languages: Annotated[list[Text], Field(min_length=1)]
+    repository: Url | None = None
+
+
+class Hardware(Milestone):
+    track: Literal["hardware"]
+    kind: Literal["chip", "system"]
+    makers: Annotated[list[Text], Field(min_length=1)]
+    spec: Annotated[dict[ModuleName, Figure], Field(min_length=1)]
+
+
+class Data(Milestone):
+    track: Literal["data"]
+    kind: Literal["dataset", "benchmark"]
+    licence: Text | None = None
+    spec: dict[ModuleName, Figure] = {}
+
+
+class Event(Milestone):
+    kind: Literal["event"]
+
+
+Entry = Annotated[Paper | Writing | Software | Hardware | Data | Event, Field(discriminator="kind")]
+
+MODELS: tuple[type[Milestone], ...] = (Paper, Writing, Software, Hardware, Data, Event)
+MODEL_OF_KIND: dict[str, type[Milestone]] = {
+    kind: model for model in MODELS for kind in get_args(model.model_fields["kind"].annotation)
+}
+KINDS: tuple[str, ...] = tuple(MODEL_OF_KIND)
