@@ -93,7 +93,7 @@ def train(model: nn.Module, x: Tensor, y: Tensor, rate: float, cfg: Config) -> I
 def error(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Test error in percent, with the weights scaled."""
     model.eval()
-    return 100 * (model(x).argmax(1) != y).float().mean().item()
+    return 100 * float((model(x).argmax(1) != y).float().mean())
 
 
 @torch.no_grad()

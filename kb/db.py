@@ -1,8 +1,6 @@
 """Opening the database and loading the timeline into it. One file, SQLite in WAL mode, many readers beside one writer."""
 
-import json
 import sqlite3
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from kb.schema import Milestone, Paper, date_range
 from kb.tables import ClaimRow, LinkRow, MilestoneRow
 
 BUSY_SECONDS = 30  # how long a writer waits for another
-# Folded copies of what the search box reads; `search` folds the query alike. Ids are found through their own column.
+# What the search box reads; the tokenizer folds accents and capitals, here and in the query.
 FULL_TEXT = """
 CREATE VIRTUAL TABLE IF NOT EXISTS milestone_text USING fts5(
     id, short, title, people, tags, idea, story, tokenize = "unicode61 remove_diacritics 2", prefix = '2 3'
@@ -75,11 +73,8 @@ class Changes:
 
 def load(engine: Engine, milestones: Sequence[Milestone]) -> Changes:
     """Makes the database's timeline equal to `milestones`, in one transaction. Runs aren't touched."""
-    entries = {
-        m.id: m.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"kind": m.kind} for m in milestones
-    }  # type: ignore[attr-defined]
+    entries = {m.id: m.model_dump(mode="json", by_alias=True, exclude_unset=True) for m in milestones}
     with Session(engine) as session:
-        session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
         before = {row.id: row for row in session.exec(select(MilestoneRow))}
         added, changed = [], []
         for position, milestone in enumerate(milestones):
@@ -157,11 +152,6 @@ def _insert(session: Session, position: int, milestone: Milestone, entry: dict[s
     )
 
 
-def fold(words: str) -> str:
-    """Without accents and capitals, as the full-text table keeps it: Vázquez -> vazquez."""
-    return "".join(c for c in unicodedata.normalize("NFKD", words).casefold() if not unicodedata.combining(c))
-
-
 def milestones(engine: Engine) -> list[MilestoneRow]:
     """All of the timeline, by date."""
     with Session(engine) as session:
@@ -182,8 +172,3 @@ def claims(engine: Engine) -> list[ClaimRow]:
             .order_by(MilestoneRow.first, ClaimRow.milestone, ClaimRow.position)  # type: ignore[arg-type]
         )
         return list(session.exec(query))
-
-
-def entries_json(rows: Sequence[MilestoneRow]) -> str:
-    """The milestones as JSON, with the YAML's own keys."""
-    return json.dumps([row.entry for row in rows], ensure_ascii=False, indent=2)

@@ -125,6 +125,7 @@ class Milestone(Strict):
 
     id: Id
     track: Track
+    kind: str
     title: Text
     short: Text
     date: CalendarDate

@@ -60,7 +60,7 @@ def handwriting(name: str) -> Images:
 
 
 def digits() -> Images:
-    """1,797 digits of 8 x 8 from scikit-learn (UCI's Optical Recognition, its test part); ours: the last 500 are for testing."""
+    """1,797 digits of 8 x 8 from scikit-learn (UCI's Optical Recognition); ours: the last 500 are for testing."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -86,7 +86,7 @@ def mnist() -> Images:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An array from the IDX format: two zero bytes, type (8 = unsigned byte), rank, the sizes as big-endian int32, the values."""
+    """An array from the IDX format: two zero bytes, type (8 = unsigned byte), rank, sizes as big-endian int32, values."""
     raw = gzip.decompress(path.read_bytes())
     if raw[:3] != b"\0\0\x08":
         raise DataUnavailable(f"{path} is not an IDX file of bytes; delete it and try again")

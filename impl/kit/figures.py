@@ -4,7 +4,7 @@ Pictures are transparent with mid-grey ink, so that they sit on a light page and
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,14 +21,19 @@ PALETTE = ("#3b82c4", "#e07b39", "#2f9e77", "#a56cc1", "#c9a227", "#d1495b")  # 
 
 def canvas(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 3.2) -> tuple["Canvas", Any]:
     """A figure in the house's style and its axes: one, or an array of them. Sizes are in inches, at 144 dots each."""
+    from cycler import cycler
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 
-    ink = {key: INK for key in ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color")}
-    style: dict[str, Any] = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "axes.titlesize": 9}
-    from cycler import cycler
-
-    with rc_context({**ink, **style, "axes.prop_cycle": cycler(color=PALETTE), "legend.labelcolor": INK}):
+    inked = ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color", "legend.labelcolor")
+    style: Any = dict.fromkeys(inked, INK) | {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 9,
+        "axes.prop_cycle": cycler(color=PALETTE),
+        "font.size": 9,
+    }
+    with rc_context(style):
         figure = Canvas(figsize=(width, height), dpi=144, layout="constrained")
         axes = figure.subplots(rows, columns)
     figure.patch.set_alpha(0.0)
@@ -82,7 +87,7 @@ def sheets(
 
 def curves(
     name: str,
-    lines: dict[str, Sequence[tuple[float, float]]],
+    lines: Mapping[str, Sequence[tuple[float, float]]],
     caption: str,
     *,
     x: str,

@@ -134,7 +134,7 @@ def usage(started: float) -> dict[str, float]:
         "cpu_seconds": round(own.ru_utime + own.ru_stime, 3),
         "peak_memory_bytes": own.ru_maxrss * unit,
     }
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         spent["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
     return spent
 
