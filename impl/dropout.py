@@ -110,7 +110,7 @@ def scaling_gap(D: int, C: int, p: float) -> float:
     The average is geometric, renormalized. For one layer the two are equal: the mean of the logits is linear in the masks.
     """
     x, W, b = torch.randn(D).double(), torch.randn(C, D).double(), torch.randn(C).double()
-    masks = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * D).double()  # [2^D, D]
+    masks = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * D).reshape(-1, D).double()  # [2^D, D]
     chance = (p**masks * (1 - p) ** (1 - masks)).prod(1, keepdim=True)  # [2^D, 1]
     log_y = F.log_softmax((masks * x) @ W.T + b, dim=1)  # [2^D, C]
     averaged = F.softmax((chance * log_y).sum(0), dim=0)  # [C]

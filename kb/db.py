@@ -1,5 +1,7 @@
 """Opening the database and loading the timeline into it. One file, SQLite in WAL mode, many readers beside one writer."""
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from sqlmodel import Session, SQLModel, create_engine, delete, select
 
 from kb import places, tables
 from kb.schema import Milestone, Paper, date_range
-from kb.tables import ClaimRow, LinkRow, MilestoneRow
+from kb.tables import ClaimRow, LinkRow, Loaded, MilestoneRow
 
 BUSY_SECONDS = 30  # how long a writer waits for another
 # What the search box reads; the tokenizer folds accents and capitals, here and in the query.
@@ -94,6 +96,9 @@ def load(engine: Engine, milestones: Sequence[Milestone]) -> Changes:
         for position, milestone in enumerate(milestones):
             if milestone.id not in before or milestone.id in changed:
                 _insert(session, position, milestone, entries[milestone.id])
+        if added or changed or removed or loaded(engine) is None:
+            text_of_all = json.dumps(list(entries.values()), sort_keys=True)
+            session.merge(Loaded(digest=hashlib.sha256(text_of_all.encode()).hexdigest()))
         session.commit()
     return Changes(tuple(added), tuple(changed), tuple(removed), len(entries) - len(added) - len(changed))
 
@@ -150,6 +155,12 @@ def _insert(session: Session, position: int, milestone: Milestone, entry: dict[s
             "story": milestone.story,
         },
     )
+
+
+def loaded(engine: Engine) -> str | None:
+    """The digest of the timeline that is loaded: what was read from it stays true as long as this stays the same."""
+    with Session(engine) as session:
+        return session.exec(select(Loaded.digest)).first()
 
 
 def milestones(engine: Engine) -> list[MilestoneRow]:

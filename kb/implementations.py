@@ -11,6 +11,8 @@ from typing import Any
 
 from kb import places
 
+PRESETS = ("smoke", "quick", "full", "paper")
+
 
 class Malformed(ValueError):
     """A file in impl/ that doesn't keep the contract; the message names the file, the line and the remedy."""
@@ -157,6 +159,8 @@ def _presets(tree: ast.Module, settings: tuple[Setting, ...], path: Path) -> dic
                     for key, item in zip(node.value.keys, node.value.values, strict=True)
                     if key is not None
                 }
+                if missing := [name for name in PRESETS if name not in presets]:
+                    raise Malformed(f"{path}:{node.lineno}:1: PRESETS lacks {', '.join(missing)}")
                 if unread := [name for name, preset in presets.items() if preset is None]:
                     raise Malformed(
                         f"{path}:{node.lineno}:1: the preset {unread[0]!r} can't be read; "

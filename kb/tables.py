@@ -49,6 +49,15 @@ class ClaimRow(SQLModel, table=True):
     published: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
 
 
+class Loaded(SQLModel, table=True):
+    """One row: which timeline is in the tables above."""
+
+    __tablename__ = "loaded"
+
+    id: int = Field(default=1, primary_key=True)
+    digest: str
+
+
 class Run(SQLModel, table=True):
     """One execution of an implementation. After it is submitted, only the supervisor writes it."""
 

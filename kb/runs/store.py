@@ -51,7 +51,7 @@ def submit(
         changes=changes or {},
         settings=implementation.presets[preset] | (changes or {}),
         device=device,
-        variables={key: os.environ[key] for key in KEPT_VARIABLES if key in os.environ},
+        variables={key: str(Path(os.environ[key]).resolve()) for key in KEPT_VARIABLES if key in os.environ},
         submitted=time.time(),
         source_hash=implementation.source_hash,
         git_commit=git_commit(),

@@ -1,0 +1,483 @@
+"""The `kb` command: each verb a few lines over the knowledge base. `kb VERB --help` has an example of each.
+
+Exit status: 0 done, 1 what was asked for isn't so (a timeline with errors, a run that failed, an unknown id), 2 wrong usage.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kb import places
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from kb.graph import Step
+    from kb.tables import Run
+
+
+class Wrong(Exception):
+    """What was asked for can't be done; the message is for the person who asked."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        return int(args.verb(args) or 0)
+    except (Wrong, LookupError, ValueError, FileNotFoundError) as error:
+        message = error.args[0] if error.args else error
+        print(f"kb: {message}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `kb export | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="kb",
+        description="The executable history of deep learning: search the timeline, walk its lineage, run its papers.",
+        epilog="KB_HOME is the folder of the database and the runs, KB_DATA a folder of data sets, PORT the app's port.",
+    )
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+
+    def verb(run: Callable[[Any], int | None], name: str, about: str, example: str) -> argparse.ArgumentParser:
+        form = argparse.RawDescriptionHelpFormatter
+        one = verbs.add_parser(
+            name, help=about, description=about, epilog=f"example:\n  {example}", formatter_class=form
+        )
+        one.set_defaults(verb=run)
+        one.add_argument("--json", action="store_true", help="print JSON")
+        return one
+
+    one = verb(check, "check", "Validate a timeline; print every error with its place.", "kb check data/timeline.yaml")
+    one.add_argument("file", type=Path, nargs="?", default=places.TIMELINE)
+    one = verb(load, "load", "Load a timeline into the database; a bad one changes nothing.", "kb load")
+    one.add_argument("file", type=Path, nargs="?", default=places.TIMELINE)
+    one = verb(search, "search", "Search the milestones.", "kb search 'attention track:theory year:2014..2017'")
+    one.add_argument("query", nargs="*")
+    one.add_argument("--limit", type=int, default=50)
+    one = verb(show, "show", "Everything about one milestone.", "kb show dropout")
+    one.add_argument("id")
+    one = verb(path, "path", "How one milestone led to another.", "kb path backprop dropout")
+    one.add_argument("start")
+    one.add_argument("end")
+    one = verb(lineage, "lineage", "What made a milestone possible, and what it made possible.", "kb lineage dropout")
+    one.add_argument("id")
+    one.add_argument("--depth", type=int, help="how many links to follow (all)")
+    one = verb(export, "export", "Print milestones for other programs.", "kb export 'track:hardware' --format csv")
+    one.add_argument("query", nargs="*")
+    one.add_argument("--format", choices=("json", "csv"), default="json")
+    one = verb(run, "run", "Run an implementation, watch it, print its verdicts.", "kb run dropout --preset quick")
+    one.add_argument("name", help="an implementation (impl/NAME.py) or the milestone that names it")
+    one.add_argument("--preset", default="quick", help="smoke, quick (the default), full or paper")
+    one.add_argument("--seed", type=int, help="the first seed; the others follow it")
+    one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
+    one.add_argument("--detach", action="store_true", help="queue it, print its id and leave")
+    one = verb(runs, "runs", "List the runs, the newest first.", "kb runs --implementation dropout")
+    one.add_argument("--implementation")
+    one.add_argument("--limit", type=int, default=20)
+    one = verb(stop, "stop", "Cancel runs, and wait until they have ended.", "kb stop dropout-1f0c22ab")
+    one.add_argument("run", nargs="+")
+    verb(claims, "claims", "Every claim: published, measured here, verdict.", "kb claims")
+    one = verb(new, "new", "Write the skeleton of a milestone and its implementation.", "kb new paper batch-norm")
+    one.add_argument("what", choices=("paper",))
+    one.add_argument("id")
+    one = verb(serve, "serve", "Serve the app on this machine.", "PORT=8765 kb serve")
+    one.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8501")))
+    one.add_argument("--address", default="127.0.0.1", help="127.0.0.1, so that only this machine sees it")
+    return top
+
+
+def database() -> "Engine":
+    """The database, with the timeline in it: an empty one is filled first."""
+    from sqlmodel import Session, select
+
+    from kb import db
+    from kb.tables import MilestoneRow
+
+    engine = db.open_database()
+    with Session(engine) as session:
+        if session.exec(select(MilestoneRow.id).limit(1)).first() is None:
+            _load(engine, places.TIMELINE)
+    return engine
+
+
+def _load(engine: "Engine", file: Path) -> Any:
+    from kb import db, loader
+
+    timeline = loader.load(file)
+    for problem in timeline.problems:
+        print(problem, file=sys.stderr)
+    if timeline.errors:
+        raise Wrong(f"{file} has {_count(len(timeline.errors), 'error')}; nothing was loaded")
+    return db.load(engine, timeline.milestones)
+
+
+def check(args: argparse.Namespace) -> int:
+    from kb import loader
+
+    timeline = loader.load(args.file)
+    if args.json:
+        print(json.dumps([dataclasses.asdict(problem) for problem in timeline.problems], indent=2))
+    else:
+        for problem in timeline.problems:
+            print(problem)
+        if not timeline.errors:
+            print(f"{args.file}: {_count(len(timeline.milestones), 'milestone')}, no errors")
+    return 1 if timeline.errors else 0
+
+
+def load(args: argparse.Namespace) -> None:
+    from kb import db
+
+    changes = _load(db.open_database(), args.file)
+    print(json.dumps(dataclasses.asdict(changes)) if args.json else changes)
+
+
+def search(args: argparse.Namespace) -> None:
+    from kb import search as box
+
+    answer = box.search(database(), " ".join(args.query), limit=args.limit)
+    if args.json:
+        print(json.dumps([_hit(hit) for hit in answer.hits], ensure_ascii=False, indent=2))
+        return
+    if answer.correction:
+        print(f"nothing for {' '.join(args.query)!r}; showing {answer.correction!r}", file=sys.stderr)
+    for hit in answer.hits:
+        mark = "*" if hit.implementation else " "
+        print(f"{hit.date:<10} {mark} {hit.id:<24} {hit.short}")
+    more = f", {len(answer.hits)} shown" if answer.total > len(answer.hits) else ""
+    print(f"{_count(answer.total, 'milestone')}{more} (* runs)", file=sys.stderr)
+
+
+def _hit(hit: Any) -> dict[str, Any]:
+    return dataclasses.asdict(hit) | {"snippet": "".join(text for text, _ in hit.snippet)}
+
+
+def _milestone(engine: "Engine", name: str) -> Any:
+    from kb import db, loader
+
+    if row := db.milestone(engine, name):
+        return row
+    near = loader.suggestion(name, [row.id for row in db.milestones(engine)])
+    raise Wrong(f'no milestone has the id "{name}"{near}')
+
+
+def show(args: argparse.Namespace) -> None:
+    from kb import graph
+
+    engine = database()
+    entry = _milestone(engine, args.id).entry
+    if args.json:
+        print(json.dumps(entry, ensure_ascii=False, indent=2))
+        return
+    people = ", ".join([*entry.get("authors", []), *entry.get("makers", [])])
+    print(f"{entry['title']}\n{people}\n{entry['date']}, {entry['track']}, {entry['kind']}\n")
+    print(f"{entry['idea'].strip()}\n\n{entry['story'].strip()}")
+    built_on, led_to = graph.neighbours(graph.lineage(engine), args.id)
+    for title, steps in {"Builds on": built_on, "Led to": led_to}.items():
+        if steps:
+            print(f"\n{title}")
+            for step in steps:
+                print(f"  {step.id:<24} {step.via}{f': {step.how}' if step.how else ''}")
+    for claim in entry.get("claims", []):
+        print(f"\nClaim {claim['id']} ({claim['where']})\n  {claim['says'].strip()}")
+    print("\nSources")
+    for source in entry["sources"]:
+        print(f"  {source['url']}")
+
+
+def path(args: argparse.Namespace) -> None:
+    from kb import graph
+
+    whole = graph.lineage(database())
+    found = graph.paths(whole, args.start, args.end)
+    if args.json:
+        print(json.dumps([dataclasses.asdict(one) for one in found], ensure_ascii=False, indent=2))
+    elif not found:
+        raise Wrong(f"nothing on the timeline links {args.start} and {args.end}")
+    else:
+        print("\n\n".join(graph.tell(one, whole) for one in found))
+
+
+def lineage(args: argparse.Namespace) -> None:
+    from kb import graph
+
+    whole = graph.lineage(database())
+    before, after = graph.ancestors(whole, args.id, args.depth), graph.descendants(whole, args.id, args.depth)
+    if args.json:
+        steps = {"ancestors": before, "descendants": after}
+        found = {name: [dataclasses.asdict(step) for step in some] for name, some in steps.items()}
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    _print_steps("What made it possible", before, whole)
+    _print_steps("What it made possible", after, whole)
+
+
+def _print_steps(title: str, steps: "list[Step]", whole: Any) -> None:
+    print(f"{title}{'' if steps else ': nothing on the timeline'}")
+    for step in steps:
+        indent, date = "  " * step.depth, whole.nodes[step.id]["date"]
+        print(f"{indent}{step.id} ({date}), {step.via} {step.from_id}{f': {step.how}' if step.how else ''}")
+
+
+def export(args: argparse.Namespace) -> None:
+    from kb import db
+    from kb import search as box
+
+    engine = database()
+    rows = db.milestones(engine)
+    if args.query:
+        found = {hit.id for hit in box.search(engine, " ".join(args.query), limit=len(rows)).hits}
+        rows = [row for row in rows if row.id in found]
+    entries = [row.entry for row in rows]
+    if args.format == "json" or args.json:
+        print(json.dumps(entries, ensure_ascii=False, indent=2))
+        return
+    import csv
+
+    keys = list(dict.fromkeys(key for entry in entries for key in entry))
+    writer = csv.DictWriter(sys.stdout, keys)
+    writer.writeheader()
+    for entry in entries:
+        writer.writerow({k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in entry.items()})
+
+
+def run(args: argparse.Namespace) -> int:
+    from kb import implementations
+    from kb.runs import store
+
+    engine = database()
+    name = _implementation(engine, args.name)
+    changes = dict(item.partition("=")[::2] for item in args.set)
+    if args.seed is not None:
+        changes["seed"] = str(args.seed)
+    settings = implementations.parse_settings(implementations.read(name), args.preset, changes)
+    run_id = store.submit(engine, name, args.preset, changes=settings, device=args.device)
+    if args.detach:
+        print(json.dumps({"id": run_id}) if args.json else run_id)
+        return 0
+    try:
+        last = _follow(engine, run_id)
+    except KeyboardInterrupt:
+        print(f"\n{run_id} goes on; `kb stop {run_id}` ends it", file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps(finite(store.describe(engine, run_id)), ensure_ascii=False, indent=2))
+    else:
+        _print_verdicts(store.describe(engine, run_id))
+        if last.traceback:
+            print(last.traceback, file=sys.stderr)
+        print(f"{run_id} {last.status}{f': {last.reason}' if last.reason else ''}", file=sys.stderr)
+    return 0 if last.status == "succeeded" else 1
+
+
+def _implementation(engine: "Engine", name: str) -> str:
+    """The implementation called `name`, or the one of the milestone with that id."""
+    from kb import db, implementations, loader
+
+    known = implementations.names()
+    if name in known:
+        return name
+    row = db.milestone(engine, name)
+    if row and row.implementation:
+        return row.implementation
+    raise Wrong(f"no implementation is called {name!r}{loader.suggestion(name, known)}; there are {', '.join(known)}")
+
+
+def _follow(engine: "Engine", run_id: str) -> "Run":
+    """Shows the progress on a terminal's error output until the run has ended."""
+    from kb.runs import store
+
+    live = sys.stderr.isatty()
+    shown = ""
+    for now in store.watch(engine, run_id):
+        line = f"{run_id} {now.status}"
+        if now.total:
+            line += f" {now.done / now.total:4.0%}  {now.note}"
+        if line != shown and live:
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        shown = line
+    if live:
+        print(file=sys.stderr)
+    return now
+
+
+def _print_verdicts(described: dict[str, Any]) -> None:
+    head = ("claim", "verdict", "measured", "baseline", "gain, 95% interval", "published", "unit")
+    body = [
+        (v["claim"], v["verdict"], number(v["measured"]), number(v["baseline"]), gain(v), published(v["published"]), v["unit"])
+        for v in described["verdicts"]
+    ]  # fmt: skip
+    if body:
+        print(table(head, body))
+
+
+def runs(args: argparse.Namespace) -> None:
+    from datetime import datetime
+
+    from kb.runs import store
+
+    found = store.latest(database(), implementation=args.implementation, limit=args.limit)
+    if args.json:
+        print(json.dumps([run.model_dump(mode="json") for run in found], indent=2))
+        return
+    body = [
+        (
+            run.id,
+            run.status,
+            run.preset,
+            (run.environment or {}).get("device", run.device),
+            f"{datetime.fromtimestamp(run.submitted):%Y-%m-%d %H:%M}",
+            f"{(run.usage or {}).get('wall_seconds', 0):.0f} s",
+            run.reason or "",
+        )
+        for run in found
+    ]
+    print(table(("run", "status", "preset", "device", "submitted", "time", ""), body) if body else "no runs yet")
+
+
+def stop(args: argparse.Namespace) -> None:
+    from kb.runs import store
+
+    engine = database()
+    for run_id in args.run:
+        store.cancel(engine, run_id)
+    ended = [list(store.watch(engine, run_id))[-1] for run_id in args.run]
+    if args.json:
+        print(json.dumps([{"id": run.id, "status": run.status} for run in ended]))
+    else:
+        for run in ended:
+            print(f"{run.id} {run.status}")
+
+
+def claims(args: argparse.Namespace) -> None:
+    from kb import db
+    from kb.runs import store
+
+    engine = database()
+    found = store.standings(engine, db.claims(engine))
+    if args.json:
+        standings = [
+            {
+                "milestone": one.claim.milestone,
+                "claim": one.claim.id,
+                "says": one.claim.says,
+                "where": one.claim.where,
+                "published": one.claim.published,
+                "verdict": one.verdict.model_dump(mode="json") if one.verdict else None,
+                "preset": one.run.preset if one.run else None,
+            }
+            for one in found
+        ]
+        print(json.dumps(finite(standings), ensure_ascii=False, indent=2))
+        return
+    head = (
+        "milestone",
+        "claim",
+        "verdict",
+        "measured",
+        "baseline",
+        "gain, 95% interval",
+        "published",
+        "preset",
+        "device",
+    )
+    body = []
+    for one in found:
+        v, r = one.verdict, one.run
+        measured = (v.verdict, number(v.measured), number(v.baseline), gain(v.model_dump())) if v else ("-",) * 4
+        ran = (r.preset, (r.environment or {}).get("device", r.device)) if r else ("-", "-")
+        body.append((one.claim.milestone, one.claim.id, *measured, published(one.claim.published), *ran))
+    print(table(head, body))
+
+
+def new(args: argparse.Namespace) -> None:
+    from kb import skeleton
+
+    for written in skeleton.paper(args.id):
+        print(written)
+
+
+def serve(args: argparse.Namespace) -> None:
+    engine = None
+    try:
+        from kb import db
+
+        engine = db.open_database()
+        print(f"timeline: {_load(engine, places.TIMELINE)}")
+    except Wrong as wrong:
+        from kb import db
+
+        if engine is None or not db.milestones(engine):
+            raise
+        print(f"{wrong}; serving what was loaded before", file=sys.stderr)
+    os.environ["KB_HOME"] = str(places.home())
+    os.chdir(places.SHARE)  # where Streamlit looks for .streamlit/config.toml
+    print(f"the app: http://{'localhost' if args.address == '127.0.0.1' else args.address}:{args.port}", flush=True)
+    options = {
+        "server.port": args.port,
+        "server.address": args.address,
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+        "server.fileWatcherType": "none",
+        "logger.hideWelcomeMessage": "true",
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(places.APP), *flags])
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Columns for a terminal."""
+    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
+    rule = ["-" * width for width in widths]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, rule, *body]
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 and value == int(value) else f"{value:.4g}"
+
+
+def gain(verdict: dict[str, Any]) -> str:
+    """The effect with its interval, from a verdict as a run or a table has it."""
+    if verdict["effect"] is None:
+        return "-"
+    low, high = verdict.get("interval") or (verdict.get("low"), verdict.get("high"))
+    return f"{verdict['effect']:.3g}" + ("" if low is None else f" ({low:.3g} .. {high:.3g})")
+
+
+def published(figures: dict[str, Any] | None) -> str:
+    """The paper's figures as "1.35 against 1.6"."""
+    if not figures or figures.get("idea") is None:
+        return "-"
+    against = "" if figures.get("baseline") is None else f" against {number(figures['baseline'])}"
+    return number(figures["idea"]) + against
+
+
+def finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

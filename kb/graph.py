@@ -1,0 +1,251 @@
+"""The lineage: what made a milestone possible, and what it made possible.
+
+A NetworkX graph of the timeline in which every link points from a later milestone to an earlier one. All types of link
+count, `disputes` too: an answer to a milestone came of it. In a notebook:
+
+    from kb import db, graph
+    whole = graph.lineage(db.open_database())
+    for step in graph.ancestors(whole, "alexnet", depth=2):
+        print(step.depth, step.id, "by way of", step.from_id)
+    print(graph.tell(graph.paths(whole, "alexnet", "backprop")[0], whole))
+"""
+
+import difflib
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, text
+
+if TYPE_CHECKING:  # networkx takes a third of a second to import; only a graph that is asked for pays it
+    import networkx as nx
+
+    from kb.schema import LinkType
+
+VERBS: dict[str, str] = {
+    "builds_on": "builds on",
+    "implements": "implements",
+    "runs_on": "runs on",
+    "enabled_by": "was enabled by",
+    "evaluated_on": "was evaluated on",
+    "supersedes": "supersedes",
+    "equivalent_to": "is equivalent to",
+    "disputes": "disputes",
+}
+DAMPING = 0.85  # how much of its own influence a milestone passes on to what it is linked to
+ROUNDS = 40  # 0.85 to the 40th is 0.0015: more rounds change nothing that can be seen
+ROOT = ""  # stands for the beginning of everything; no id is empty
+
+
+class UnknownMilestone(LookupError):
+    """No milestone has that id; the message suggests one that is close."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One link walked: from the milestone `from_id` to `id`, which lies `depth` links from where the walk began.
+
+    `via` is the link's type and `how` its sentence, if it has one; which end is the later, the graph knows.
+    """
+
+    id: str
+    depth: int
+    via: "LinkType"
+    how: str | None
+    from_id: str
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way from the milestone `start` along links; `directed` if every link points the same way in time."""
+
+    start: str
+    steps: tuple[Step, ...]
+    directed: bool
+
+
+def lineage(engine: Engine) -> "nx.MultiDiGraph":
+    """Everything on the timeline and every link, later -> earlier.
+
+    A node is an id with short, title, date (as written), first (the first day it can mean), track and kind. An edge's
+    key and `type` are the link's type; `how` is its sentence or None.
+    """
+    import networkx as nx
+
+    graph = nx.MultiDiGraph()
+    with engine.connect() as connection:
+        nodes = "SELECT id, short, title, date, first, track, kind FROM milestone ORDER BY first, position"
+        for row in connection.execute(text(nodes)).mappings():
+            graph.add_node(row["id"], **{name: value for name, value in row.items() if name != "id"})
+        for source, target, kind, how in connection.execute(
+            text("SELECT source, target, type, how FROM link ORDER BY rowid")
+        ):
+            graph.add_edge(source, target, key=kind, type=kind, how=how)
+    return graph
+
+
+def ancestors(graph: "nx.MultiDiGraph", id: str, depth: int | None = None) -> list[Step]:
+    """What made `id` possible, the nearest first, each once, at most `depth` links away.
+
+    Within one depth the latest comes first. Raises UnknownMilestone.
+    """
+    return _walk(graph, id, depth, earlier=True)
+
+
+def descendants(graph: "nx.MultiDiGraph", id: str, depth: int | None = None) -> list[Step]:
+    """What `id` made possible, the nearest first, each once, at most `depth` links away.
+
+    Within one depth the earliest comes first. Raises UnknownMilestone.
+    """
+    return _walk(graph, id, depth, earlier=False)
+
+
+def neighbours(graph: "nx.MultiDiGraph", id: str) -> tuple[list[Step], list[Step]]:
+    """Every direct link of `id`: those to what it is built on, and those from what it led to.
+
+    A pair that is linked in two ways gives two steps. Raises UnknownMilestone.
+    """
+    _known(graph, id)
+    return tuple(  # type: ignore[return-value]
+        _nearest(graph, list(_links(graph, id, 1, earlier=earlier)), earlier=earlier) for earlier in (True, False)
+    )
+
+
+def paths(graph: "nx.MultiDiGraph", a: str, b: str, limit: int = 5) -> list[Path]:
+    """At most `limit` ways from `a` to `b`, the shortest first, whichever of the two is the earlier.
+
+    Where neither descends from the other, the shortest way along links of either direction, with `directed` False;
+    nothing if there is none of these either. Raises UnknownMilestone.
+    """
+    import networkx as nx
+
+    _known(graph, a)
+    _known(graph, b)
+    if limit < 1:
+        return []
+    if a == b:
+        return [Path(a, (), True)]
+    simple = nx.DiGraph(graph)
+    for start, end in ((a, b), (b, a)):
+        if nx.has_path(simple, start, end):
+            between = (nx.descendants(simple, start) & nx.ancestors(simple, end)) | {start, end}
+            links = [link for link in simple.edges if between.issuperset(link)]  # in order, so that ties are too
+            ways = itertools.islice(nx.shortest_simple_paths(nx.DiGraph(links), start, end), limit)
+            return [_path(graph, way if start == a else way[::-1], directed=True) for way in ways]
+    together = simple.to_undirected()
+    return [_path(graph, nx.shortest_path(together, a, b), directed=False)] if nx.has_path(together, a, b) else []
+
+
+def tell(path: Path, graph: "nx.MultiDiGraph") -> str:
+    """The path as plain sentences, one a line, each link told from its later to its earlier end."""
+    if not path.steps:
+        return f"{_name(graph, path.start)} is both ends of this path."
+    lines = []
+    if not path.directed:
+        ends = f"{_name(graph, path.start)} and {_name(graph, path.steps[-1].id)}"
+        lines.append(f"Neither of {ends} led to the other; this is how they are related.")
+    for step in path.steps:
+        turned = not graph.has_edge(step.from_id, step.id, step.via)
+        later, earlier = (step.id, step.from_id) if turned else (step.from_id, step.id)
+        how = f": {step.how.rstrip('.')}" if step.how else ""
+        lines.append(f"{_name(graph, later)} {VERBS[step.via]} {_name(graph, earlier)}{how}.")
+    return "\n".join(lines)
+
+
+def common_ancestors(graph: "nx.MultiDiGraph", a: str, b: str) -> list[str]:
+    """The ids that both `a` and `b` descend from, those nearest to the two together first.
+
+    A milestone isn't its own ancestor. Raises UnknownMilestone.
+    """
+    of_a, of_b = ({step.id: step.depth for step in ancestors(graph, id)} for id in (a, b))
+    return sorted(of_a.keys() & of_b.keys(), key=lambda id: (of_a[id] + of_b[id], id))
+
+
+def pillars(graph: "nx.MultiDiGraph", id: str) -> list[str]:
+    """The ids that every line of descent of `id` passes through, the nearest first.
+
+    Without one of them nothing would lead from `id` back to a beginning (a milestone that builds on nothing). Nothing
+    for a beginning itself. Raises UnknownMilestone.
+    """
+    import networkx as nx
+
+    above = nx.DiGraph(graph.subgraph({id, *(step.id for step in ancestors(graph, id))}))
+    above.add_edges_from([(node, ROOT) for node, links in list(above.out_degree()) if not links])
+    dominator = nx.immediate_dominators(above, id)
+    found: list[str] = []
+    node = dominator.get(ROOT, id)
+    while node != id:
+        found.insert(0, node)
+        node = dominator[node]
+    return found
+
+
+def influence(graph: "nx.MultiDiGraph") -> dict[str, float]:
+    """How much came of each milestone, from 0 (nothing) to 1 (the most), on a logarithmic scale.
+
+    Each milestone credits what it is linked to in equal shares, with itself and the greater part of what came of it;
+    so a descendant counts the less the farther it is and the more it owes to others.
+    """
+    credit = dict.fromkeys(graph, 0.0)
+    owed = {node: list(graph.successors(node)) for node in graph}
+    for _ in range(ROUNDS):
+        following = dict.fromkeys(graph, 0.0)
+        for node, earlier in owed.items():
+            for one in earlier:
+                following[one] += (1 + DAMPING * credit[node]) / len(earlier)
+        credit = following
+    most = math.log1p(max(credit.values(), default=0.0)) or 1.0
+    return {node: math.log1p(value) / most for node, value in credit.items()}
+
+
+def _walk(graph: "nx.MultiDiGraph", start: str, depth: int | None, *, earlier: bool) -> list[Step]:
+    _known(graph, start)
+    seen, frontier, steps = {start}, [start], list[Step]()
+    level = 0
+    while frontier and (depth is None or level < depth):
+        level += 1
+        found: dict[str, Step] = {}
+        for node in frontier:
+            for step in _links(graph, node, level, earlier=earlier):
+                if step.id not in seen:
+                    found.setdefault(step.id, step)
+        seen |= found.keys()
+        nearest = _nearest(graph, list(found.values()), earlier=earlier)
+        steps += nearest
+        frontier = [step.id for step in nearest]
+    return steps
+
+
+def _links(graph: "nx.MultiDiGraph", node: str, depth: int, *, earlier: bool) -> Iterator[Step]:
+    """The links of one direction; where a pair has several, those that say how come first."""
+    others = graph.succ[node] if earlier else graph.pred[node]
+    for other, links in others.items():
+        for link in sorted(links.values(), key=lambda link: link["how"] is None):
+            yield Step(other, depth, link["type"], link["how"], node)
+
+
+def _nearest(graph: "nx.MultiDiGraph", steps: list[Step], *, earlier: bool) -> list[Step]:
+    """Ordered by date, outwards from where the walk began."""
+    return sorted(sorted(steps, key=lambda step: step.id), key=lambda s: graph.nodes[s.id]["first"], reverse=earlier)
+
+
+def _path(graph: "nx.MultiDiGraph", way: list[str], *, directed: bool) -> Path:
+    steps = []
+    for depth, (node, other) in enumerate(itertools.pairwise(way), start=1):
+        links = [*_links(graph, node, depth, earlier=True), *_links(graph, node, depth, earlier=False)]
+        steps.append(next(step for step in links if step.id == other))
+    return Path(way[0], tuple(steps), directed)
+
+
+def _name(graph: "nx.MultiDiGraph", id: str) -> str:
+    node = graph.nodes[id]
+    return f"{node['short']} ({node['date'][:4]})"
+
+
+def _known(graph: "nx.MultiDiGraph", id: str) -> None:
+    if id not in graph:
+        close = difflib.get_close_matches(id, list(graph), n=1)
+        near = f'; did you mean "{close[0]}"?' if close else ""
+        raise UnknownMilestone(f'no milestone has the id "{id}"{near}')

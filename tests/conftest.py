@@ -1,0 +1,66 @@
+"""Fixtures that several tests share. Every test has a KB_HOME of its own; none reads the user's."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import Engine
+
+from kb import db, loader, places
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A KB_HOME of the test's own; a supervisor that the test started ends with it."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("KB_HOME", str(folder))
+    yield folder
+    end_processes_of(folder)
+
+
+def end_processes_of(folder: Path) -> None:
+    """Ends what still runs with this KB_HOME."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            mine = process.pid != os.getpid() and process.environ().get("KB_HOME") == str(folder)
+            if mine and any(word.startswith("kb.runs.") for word in process.cmdline()):
+                process.kill()
+                process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def timeline() -> loader.Timeline:
+    return loader.load(places.TIMELINE)
+
+
+@pytest.fixture
+def engine(home: Path) -> Engine:
+    """An empty database."""
+    return db.open_database()
+
+
+@pytest.fixture
+def loaded(engine: Engine, timeline: loader.Timeline) -> Engine:
+    """A database with the project's timeline in it."""
+    db.load(engine, timeline.milestones)
+    return engine
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """until(lambda: something): waits for something to become true, and returns it."""
+
+    def wait(condition: Callable[[], Any], seconds: float = 60) -> Any:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := condition():
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"didn't become true within {seconds} s")
+
+    return wait

@@ -1,0 +1,70 @@
+"""Guard: every file in impl/ keeps the contract of DESIGN, and its smoke preset runs."""
+
+import dataclasses
+import importlib
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from impl.kit import Figure, Progress, Verdict
+from kb import implementations, loader, places
+from kb.schema import Paper
+
+NAMES = implementations.names()
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(f"impl.{name}")
+
+
+def smoke(name: str) -> tuple[list[dict[str, Any]], list[Figure], list[Progress]]:
+    events = list(module(name).run(module(name).PRESETS["smoke"], torch.device("cpu")))
+    rows = [event for event in events if isinstance(event, dict)]
+    return rows, [e for e in events if isinstance(e, Figure)], [e for e in events if isinstance(e, Progress)]
+
+
+def test_every_implementation_is_found() -> None:
+    papers = {m.impl for m in loader.load(places.TIMELINE).milestones if isinstance(m, Paper)}
+    assert set(NAMES) == papers
+    assert len(NAMES) == len([path for path in places.IMPLEMENTATIONS.glob("*.py") if path.stem != "__init__"]) >= 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_ast_reads_is_what_import_gives(name: str) -> None:
+    read, imported = implementations.read(name), module(name)
+    assert {key: dataclasses.asdict(preset) for key, preset in imported.PRESETS.items()} == read.presets
+    assert dataclasses.asdict(imported.Config()) == {s.name: s.default for s in read.settings}
+    assert all(setting.comment for setting in read.settings), "each setting says where the paper gives it, or that it is ours"
+    assert {"seed", "seeds"} <= {setting.name for setting in read.settings}
+    assert set(read.doc) >= {"Claims", "Deviations", "Shapes"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smoke_runs_and_judges_every_claim_once(name: str) -> None:
+    rows, figures, progress = smoke(name)
+    verdicts = module(name).check(rows)
+    assert all(isinstance(verdict, Verdict) for verdict in verdicts)
+    assert [verdict.claim for verdict in verdicts] == list(implementations.read(name).claims)
+    assert verdicts == module(name).check(rows), "the check is a pure function of the rows"
+    assert figures and all(figure.png.startswith(b"\x89PNG") and figure.caption for figure in figures)
+    assert progress and progress[-1].done == pytest.approx(progress[-1].total)
+    assert any("step" in row for row in rows), "something to draw a curve of"
+    for row in rows:
+        assert all(isinstance(value, int | float | str | bool) for value in row.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_decides(name: str) -> None:
+    assert repr(smoke(name)[0]) == repr(smoke(name)[0])
+
+
+@pytest.mark.claims
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", NAMES)
+def test_quick_measures_every_claim(name: str) -> None:
+    """Slow; a verdict may be any, but what was measured must be finite, and each is printed for the record."""
+    rows = [e for e in module(name).run(module(name).PRESETS["quick"], torch.device("cpu")) if isinstance(e, dict)]
+    for verdict in module(name).check(rows):
+        print(name, verdict)

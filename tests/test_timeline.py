@@ -1,0 +1,33 @@
+"""Guard: the project's own timeline, one test for each milestone."""
+
+import pytest
+
+from kb import loader, places
+from kb.schema import Milestone, Paper
+
+TIMELINE = loader.load(places.TIMELINE)
+NAMED_BY_THE_ESSAY = (
+    "torch theano caffe cuda cudnn tensorflow keras pytorch detectron geforce-256 gtx-580 tpu-v1 tesla-v100 mnist imagenet "
+    "cifar-10 deep-learning-book cs231n ng-machine-learning understanding-lstm gan-applications backprop lenet5 dropout"
+).split()
+
+
+def test_no_problems() -> None:
+    assert TIMELINE.problems == ()
+
+
+def test_it_tells_the_four_tracks() -> None:
+    assert len(TIMELINE.milestones) >= 40
+    assert {m.track for m in TIMELINE.milestones} == {"theory", "software", "hardware", "data"}
+    assert {m.id for m in TIMELINE.milestones} >= set(NAMED_BY_THE_ESSAY)
+
+
+@pytest.mark.parametrize("milestone", TIMELINE.milestones, ids=lambda m: m.id)
+def test_milestone(milestone: Milestone) -> None:
+    assert len(milestone.short) <= 22, "the label doesn't fit on the timeline"
+    assert "—" not in milestone.story + milestone.idea
+    assert len(milestone.story.split()) >= 30
+    if isinstance(milestone, Paper):
+        assert milestone.doi or milestone.arxiv or milestone.url
+        assert all(claim.where for claim in milestone.claims)
+        assert milestone.links, "a paper stands on something"

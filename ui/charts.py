@@ -1,0 +1,57 @@
+"""Curves of a run, drawn from its rows: the mean over the seeds, and each seed faintly behind it."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from kb.runs import store
+
+PALETTE = ["#3b82c4", "#e07b39", "#2f9e77", "#a56cc1", "#c9a227", "#d1495b"]
+MOST_POINTS = 4000  # more than a screen can show: the rest is thinned evenly
+
+
+def curves(rows: list[dict[str, Any]], key: str) -> None:
+    """A chart of one measure, chosen among those that have curves; nothing where there are none yet."""
+    points = _points(rows)
+    if points.empty:
+        return
+    measures = list(dict.fromkeys(points["measure"]))
+    st.subheader("Curves", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        measure = st.segmented_control("Measure", measures, default=measures[-1], required=True, key=f"measure-{key}")
+        log = st.toggle("log scale", key=f"log-{key}")
+    chosen = points[points["measure"] == (measure or measures[-1])]
+    st.altair_chart(_chart(chosen, log=log), key=f"curves-{key}")
+
+
+def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    records = []
+    for name, line in store.series(row for row in rows if "step" in row).items():
+        measure, *labels = name.split(" ")
+        seed = next((label for label in labels if label.startswith("seed=")), "")
+        series = " ".join(label.split("=", 1)[-1] for label in labels if not label.startswith("seed="))
+        records += [(measure, series or measure, seed, x, y) for x, y in line]
+    points = pd.DataFrame(records, columns=["measure", "series", "seed", "step", "value"])
+    several = points.groupby(["measure", "series"])["step"].transform("nunique") > 1
+    return points[several]
+
+
+def _chart(points: pd.DataFrame, *, log: bool) -> alt.LayerChart:
+    if len(points) > MOST_POINTS:
+        points = points.iloc[:: -(-len(points) // MOST_POINTS)]
+    if log:
+        points = points[points["value"] > 0]
+    x = alt.X("step:Q", title="step", axis=alt.Axis(grid=False, tickMinStep=1))
+    scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
+    color = alt.Color("series:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top"))
+    base = alt.Chart(points)
+    each = base.mark_line(opacity=0.25, strokeWidth=1).encode(x, alt.Y("value:Q", title=None, scale=scale), color, detail="seed:N")
+    mean = base.mark_line(strokeWidth=2.5).encode(
+        x,
+        alt.Y("mean(value):Q", title=None, scale=scale),
+        color,
+        tooltip=["series:N", "step:Q", alt.Tooltip("mean(value):Q", format=".4g", title="mean over seeds")],
+    )
+    return alt.layer(each, mean).properties(height=300)

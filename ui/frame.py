@@ -1,0 +1,80 @@
+"""What every page has: its address, the navigation, the style; and what is opened once for all of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from sqlalchemy import Engine
+
+from kb import db
+from kb.tables import MilestoneRow
+
+STYLE = Path(__file__).parent / "style.css"
+
+
+def show() -> None:
+    """Draws the page that the address names."""
+    st.set_page_config(page_title="The executable history of deep learning", page_icon=":material/timeline:", layout="wide")
+    st.html(STYLE)
+    st.navigation(list(pages().values()), position="top").run()
+
+
+@st.cache_resource
+def pages() -> dict[str, Any]:
+    """The pages by their address. Those of one milestone or run are reached by links, not from the menu."""
+    from ui.pages import claims, milestone, run, runs, search, timeline
+
+    def page(draw: Callable[[], None], address: str, title: str, icon: str, *, menu: bool = True, home: bool = False) -> Any:
+        visibility = "visible" if menu else "hidden"
+        return st.Page(draw, url_path=address, title=title, icon=icon, default=home, visibility=visibility)  # type: ignore[arg-type]
+
+    return {
+        "timeline": page(timeline.show, "timeline", "Timeline", ":material/timeline:", home=True),
+        "search": page(search.show, "search", "Search", ":material/search:"),
+        "claims": page(claims.show, "claims", "Claims", ":material/fact_check:"),
+        "runs": page(runs.show, "runs", "Runs", ":material/play_circle:"),
+        "milestone": page(milestone.show, "milestone", "Milestone", ":material/article:", menu=False),
+        "run": page(run.show, "run", "Run", ":material/monitoring:", menu=False),
+    }
+
+
+@st.cache_resource
+def engine() -> Engine:
+    return db.open_database()
+
+
+def milestones() -> dict[str, MilestoneRow]:
+    """The timeline by id, in order of date; read again when it was loaded again."""
+    return _milestones(db.loaded(engine()))
+
+
+@st.cache_resource(max_entries=2)
+def _milestones(digest: str | None) -> dict[str, MilestoneRow]:
+    return {row.id: row for row in db.milestones(engine())}
+
+
+def lineage() -> Any:
+    """The lineage as a graph, cached likewise."""
+    return _lineage(db.loaded(engine()))
+
+
+@st.cache_resource(max_entries=2)
+def _lineage(digest: str | None) -> Any:
+    from kb import graph
+
+    return graph.lineage(engine())
+
+
+def link(page: str, label: str, **query: str) -> None:
+    """A link to a page of the app, whose text is shown as it is."""
+    st.page_link(pages()[page], label=plain(label), query_params=query)
+
+
+def go(page: str, **query: str) -> None:
+    st.switch_page(pages()[page], query_params=query)
+
+
+def plain(words: str) -> str:
+    """Text from a file, for where Streamlit reads markdown: nothing in it is markup."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-!|$:~" else c for c in words)

@@ -1,0 +1,190 @@
+"""One milestone: its story, its place in the lineage, its claims with what was measured, its code, and a button to run it."""
+
+from typing import Any
+
+import streamlit as st
+
+from kb import db, graph, implementations
+from kb.implementations import Implementation, Setting
+from kb.runs import store
+from kb.tables import MilestoneRow
+from ui import frame, words
+
+VERBS = {  # how a link reads from the later milestone
+    "builds_on": "builds on",
+    "implements": "implements",
+    "runs_on": "runs on",
+    "enabled_by": "enabled by",
+    "evaluated_on": "evaluated on",
+    "supersedes": "supersedes",
+    "equivalent_to": "equivalent to",
+    "disputes": "disputes",
+}
+
+
+def show() -> None:
+    name = st.query_params.get("id", "")
+    row = db.milestone(frame.engine(), name)
+    if row is None:
+        st.title("No such milestone")
+        st.write("The timeline has nothing with the id", f"`{name.replace('`', '')}`." if name else "that this address lacks.")
+        frame.link("timeline", "To the timeline")
+        return
+    entry = row.entry
+    implementation = implementations.read(row.implementation) if row.implementation else None
+    _head(row, entry)
+    story, beside = st.columns([5, 3], gap="large")
+    with story:
+        words.idea(entry["idea"])
+        st.markdown(entry["story"])
+        for sentence in entry.get("unconfirmed", []):
+            st.caption(f":material/help: Unconfirmed: {frame.plain(sentence)}")
+    with beside:
+        _lineage(row)
+        _facts(entry)
+    if implementation:
+        _claims(row)
+        _launch(implementation)
+        _runs(implementation)
+        _code(implementation)
+    _sources(entry)
+
+
+def _head(row: MilestoneRow, entry: dict[str, Any]) -> None:
+    meaning = entry.get("date_is", "")
+    words.kicker(row.track, row.kind, f"{meaning} {words.when(row.date)}".strip())
+    st.title(frame.plain(row.title), anchor=False)
+    venue = f"  \n{frame.plain(entry['venue'])}" if entry.get("venue") else ""
+    st.markdown(frame.plain(words.people(entry)) + venue)
+
+
+def _lineage(row: MilestoneRow) -> None:
+    built_on, led_to = graph.neighbours(frame.lineage(), row.id)
+    for title, steps in {"What it stands on": built_on, "What came of it": led_to}.items():
+        st.markdown(f"**{title}**")
+        if not steps:
+            st.caption("Nothing on the timeline.")
+        for step in steps:
+            target = frame.milestones()[step.id]
+            frame.link("milestone", f"{target.short}, {target.date[:4]}", id=step.id)
+            st.caption(f"{VERBS[step.via]}{': ' + frame.plain(step.how) if step.how else ''}")
+
+
+def _facts(entry: dict[str, Any]) -> None:
+    facts = {
+        "Licence": entry.get("licence"),
+        "Languages": ", ".join(entry.get("languages", [])),
+        "Tags": ", ".join(entry.get("tags", [])),
+        "About the date": entry.get("date_note"),
+    }
+    lines = [f"**{name}** {frame.plain(text)}" for name, text in facts.items() if text]
+    addresses = {
+        "Home": entry.get("url"),
+        "Repository": entry.get("repository"),
+        "arXiv": entry.get("arxiv") and f"https://arxiv.org/abs/{entry['arxiv']}",
+        "DOI": entry.get("doi") and f"https://doi.org/{entry['doi']}",
+    }
+    lines += [f"**{name}** <{address}>" for name, address in addresses.items() if address]
+    if lines:
+        st.markdown("**Facts**\n\n" + "  \n".join(lines))
+    if spec := entry.get("spec"):
+        rows = [
+            {
+                "figure": name.replace("_", " "),
+                "value": f"{figure['value']:,} {figure['unit']}" + (f", {figure['format']}" if "format" in figure else ""),
+                "given in": figure["where"],
+            }
+            for name, figure in spec.items()
+        ]
+        st.dataframe(rows, hide_index=True)
+
+
+def _claims(row: MilestoneRow) -> None:
+    st.header("What it claims", anchor="claims")
+    claims = [claim for claim in db.claims(frame.engine()) if claim.milestone == row.id]
+    for standing in store.standings(frame.engine(), claims):
+        claim, measured = standing.claim, standing.verdict
+        with st.container(border=True):
+            st.markdown(f"{frame.plain(claim.says)}  \n:gray[{frame.plain(claim.where)}]")
+            words.figures(claim, measured)
+            if standing.run and measured:
+                st.html(words.verdict(measured.verdict) + f" on {words.device(standing.run).split(' ')[0]}, preset {standing.run.preset}")
+                frame.link("run", "The run that measured it", id=standing.run.id)
+            else:
+                st.caption("Not measured on this machine yet.")
+
+
+def _launch(implementation: Implementation) -> None:
+    st.header("Run it", anchor="run-it")
+    hints = {"smoke": "seconds; proves nothing", "quick": "about a minute", "full": "minutes", "paper": "as published: hours"}
+    preset = st.segmented_control(
+        "Preset",
+        list(implementation.presets),
+        default="quick",
+        required=True,
+        format_func=lambda name: f"{name}: {hints[name]}" if name in hints else name,
+        key=f"preset-{implementation.name}",
+    )
+    given = implementation.presets[preset or "quick"]
+    with st.form(f"launch-{implementation.name}-{preset}", border=False):
+        with st.expander("Settings", icon=":material/tune:"):
+            device = st.text_input("device", "auto", help="auto, cpu, cuda, cuda:1, mps or xpu")
+            texts = {setting.name: _field(setting, given[setting.name]) for setting in implementation.settings}
+        pressed = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
+    if not pressed:
+        return
+    changed = {name: text for name, text in texts.items() if text != _text(given[name])}
+    try:
+        settings = implementations.parse_settings(implementation, preset or "quick", changed)
+        run_id = store.submit(
+            frame.engine(), implementation.name, preset or "quick", changes=settings, device=device.strip() or "auto"
+        )
+    except ValueError as error:
+        st.error(frame.plain(str(error)), icon=":material/error:")
+        return
+    frame.go("run", id=run_id)
+
+
+def _field(setting: Setting, value: Any) -> str:
+    """A setting as a field; it is parsed as the command line's `--set` is."""
+    return str(st.text_input(setting.name, _text(value), help=f"{setting.type}; {frame.plain(setting.comment)}"))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _runs(implementation: Implementation) -> None:
+    found = store.latest(frame.engine(), implementation=implementation.name, limit=8)
+    if found:
+        st.markdown("**Its runs**")
+    for run in found:
+        text = f"{run.preset} on {words.device(run).split(' ')[0]}, {run.status}, {words.ago(run.submitted)}"
+        st.page_link(
+            frame.pages()["run"], label=frame.plain(text), icon=words.STATUS_ICONS[run.status], query_params={"id": run.id}
+        )
+
+
+def _code(implementation: Implementation) -> None:
+    st.header("The code", anchor="code")
+    st.caption(
+        f"`impl/{implementation.path.name}`, {implementation.source.count(chr(10))} lines, the whole of it. "
+        f"In a shell: `python -m impl.{implementation.name} --preset quick`"
+    )
+    whole = "the whole file"
+    chosen = st.pills("Section", [whole, *(s.name for s in implementation.sections)], default=whole, key="section")
+    lines = implementation.source.splitlines()
+    section = next((s for s in implementation.sections if s.name == chosen), None)
+    if section:
+        first, last = section.first, section.last
+        st.caption(f"Lines {first} to {last}. {frame.plain(section.summary)}")
+        st.code("\n".join(lines[first - 1 : last]), language="python", line_numbers=True)
+    else:
+        st.code(implementation.source, language="python", line_numbers=True, height=640)
+
+
+def _sources(entry: dict[str, Any]) -> None:
+    st.header("Sources", anchor="sources")
+    for source in entry["sources"]:
+        note = f": {frame.plain(source['note'])}" if source.get("note") else ""
+        st.markdown(f"- <{source['url']}>{note} :gray[(read {source['read']})]")

@@ -1,0 +1,138 @@
+"""One run, moving while it moves: progress, curves, pictures, verdicts, log; a button that stops it, one that repeats it."""
+
+import time
+
+import streamlit as st
+
+from kb import db
+from kb.runs import store
+from kb.tables import Run
+from ui import charts, frame, words
+
+REFRESH = 0.6  # seconds between two looks at a run that moves
+
+
+def show() -> None:
+    run_id = st.query_params.get("id", "")
+    try:
+        run = store.get(frame.engine(), run_id)
+    except store.UnknownRun:
+        st.title("No such run")
+        st.write("No run has this address's id. It may be of another database (KB_HOME).")
+        frame.link("runs", "To the runs")
+        return
+    st.title(run.id, anchor=False)
+    _where_from(run)
+    live = run.status not in store.ENDED
+    st.fragment(_body, run_every=REFRESH if live else None)(run_id, live)
+
+
+def _where_from(run: Run) -> None:
+    with st.container(horizontal=True):
+        for row in frame.milestones().values():
+            if row.implementation == run.implementation:
+                frame.link("milestone", row.title, id=row.id)
+        changed = ", ".join(f"{name}={value}" for name, value in run.changes.items())
+        st.caption(f"preset **{run.preset}**{', with ' + frame.plain(changed) if changed else ''}")
+
+
+def _body(run_id: str, live: bool) -> None:
+    run = store.get(frame.engine(), run_id)
+    if live and run.status in store.ENDED:
+        st.rerun()  # the whole page, once: from here on nothing moves
+    _state(run)
+    _verdicts(run)
+    values = [row.values for row in store.rows(frame.engine(), run_id)]
+    charts.curves(values, key=run_id)
+    _figures(run)
+    if run.traceback:
+        st.subheader("What went wrong", anchor=False)
+        st.code(run.traceback, language="python")
+    if log := store.log_tail(run_id):
+        with st.expander("Log", icon=":material/terminal:", expanded=bool(run.traceback)):
+            st.code(log, language=None, height=240)
+    if not live:
+        _record(run)
+
+
+def _state(run: Run) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(run.status, icon=words.STATUS_ICONS[run.status], color=words.STATUS_COLORS[run.status])
+        if run.status == "running" and run.started:
+            st.caption(f"for {words.duration(time.time() - run.started)} on {frame.plain(words.device(run))}")
+        elif run.status == "queued":
+            st.caption("waiting for its turn")
+        elif run.finished and run.started:
+            took = words.duration(run.finished - run.started)
+            st.caption(f"after {took} on {frame.plain(words.device(run))}, {words.ago(run.finished)}")
+        if run.status not in store.ENDED:
+            if st.button("Stop", icon=":material/stop:", key="stop"):
+                store.cancel(frame.engine(), run.id)
+                st.toast("Asked it to stop.")
+        elif st.button("Run it again", icon=":material/replay:", key="again"):
+            again = store.submit(frame.engine(), run.implementation, run.preset, changes=run.changes, device=run.device)
+            frame.go("run", id=again)
+    if run.reason:
+        (st.error if run.status == "failed" else st.warning)(frame.plain(run.reason))
+    if run.status == "running":
+        share = min(run.done / run.total, 1.0) if run.total else 0.0
+        left = ""
+        if run.started and share > 0.02:
+            left = f", about {words.duration((time.time() - run.started) * (1 - share) / share)} left"
+        st.progress(share, text=f"{share:.0%}{left}. {frame.plain(run.note)}")
+
+
+def _verdicts(run: Run) -> None:
+    claims = {c.id: c for c in db.claims(frame.engine()) if c.implementation == run.implementation}
+    found = store.verdicts(frame.engine(), run.id)
+    if not found:
+        return
+    st.subheader("Verdicts", anchor=False)
+    if run.preset == "smoke":
+        st.caption("A smoke run is over in seconds and proves nothing: it only shows that everything works.")
+    for measured in found:
+        claim = claims.get(measured.claim)
+        with st.container(border=True):
+            st.html(words.verdict(measured.verdict))
+            if claim is None:
+                st.markdown(frame.plain(measured.claim) + " (no longer on the timeline)")
+                continue
+            st.markdown(f"{frame.plain(claim.says)} :gray[{frame.plain(claim.where)}]")
+            words.figures(claim, measured)
+            st.caption(frame.plain(f"{measured.rule}; {measured.n} pairs or values"))
+
+
+def _figures(run: Run) -> None:
+    """The newest picture of each name; earlier ones of the same name behind a slider."""
+    by_name: dict[str, list[int]] = {}
+    found = store.artifacts(frame.engine(), run.id)
+    for place, artifact in enumerate(found):
+        by_name.setdefault(artifact.name, []).append(place)
+    if by_name:
+        st.subheader("What it looks like", anchor=False)
+    for name, places in by_name.items():
+        at = places[-1]
+        if len(places) > 1:
+            at = st.select_slider("step", places, value=at, key=f"figure-{name}-{len(places)}",
+                                  format_func=lambda place: str(found[place].step))  # fmt: skip
+        file = store.artifact_file(found[at])
+        if file.exists():
+            st.image(file.read_bytes(), caption=frame.plain(found[at].caption), alt=found[at].caption)
+        else:
+            st.caption(f"{frame.plain(found[at].file)} is no longer in the run's folder.")
+
+
+def _record(run: Run) -> None:
+    with st.expander("What reproduces it", icon=":material/fingerprint:"):
+        options = "".join(f" --set {name}={value}" for name, value in run.changes.items())
+        st.code(f"kb run {run.implementation} --preset {run.preset} --device {run.device}{options}", language="bash")
+        st.json(
+            {
+                "settings": run.settings,
+                "environment": run.environment,
+                "usage": run.usage,
+                "source sha256": run.source_hash,
+                "git commit": run.git_commit,
+            },
+            expanded=1,
+        )

@@ -1,0 +1,107 @@
+"""Small pieces of text that several pages show, built as HTML in which everything from a file is escaped."""
+
+from datetime import UTC, datetime
+from html import escape
+from typing import Any, Literal
+
+import streamlit as st
+
+from kb.tables import ClaimRow, Run, RunVerdict
+
+BadgeColor = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "grey", "primary"]
+MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "~"}
+STATUS_ICONS = {
+    "queued": ":material/hourglass_empty:",
+    "running": ":material/progress_activity:",
+    "succeeded": ":material/check_circle:",
+    "failed": ":material/error:",
+    "cancelled": ":material/cancel:",
+    "interrupted": ":material/power_off:",
+}
+STATUS_COLORS: dict[str, BadgeColor] = {
+    "queued": "gray",
+    "running": "blue",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "gray",
+    "interrupted": "orange",
+}
+MONTHS = "January February March April May June July August September October November December".split()
+
+
+def kicker(track: str, *words: str) -> None:
+    """The line above a title: the track in its colour and shape, then words."""
+    rest = "".join(f" · {escape(word)}" for word in words)
+    st.html(f'<div class="kb-kicker"><span class="kb-track kb-{escape(track)}">{escape(track)}</span>{rest}</div>')
+
+
+def idea(text: str) -> None:
+    st.html(f'<p class="kb-idea">{escape(text)}</p>')
+
+
+def people(entry: dict[str, Any]) -> str:
+    return ", ".join([*entry.get("authors", []), *entry.get("makers", [])])
+
+
+def when(date: str) -> str:
+    """"2014-06-15" -> "15 June 2014"; less precise dates likewise."""
+    year, *rest = date.split("-")
+    if not rest:
+        return year
+    month = MONTHS[int(rest[0]) - 1]
+    return f"{int(rest[1])} {month} {year}" if len(rest) > 1 else f"{month} {year}"
+
+
+def verdict(outcome: str) -> str:
+    """A verdict as HTML: a mark, a colour and the words."""
+    return f'<span class="kb-verdict kb-verdict-{outcome.replace(" ", "-")}">{MARKS.get(outcome, "")} {escape(outcome)}</span>'
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e3:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) < 1e9 and abs(value) >= 1e3 else f"{value:.2g}"
+
+
+def figures(claim: ClaimRow, measured: RunVerdict | None) -> None:
+    """What the paper says and what was measured, one under the other."""
+    given: dict[str, Any] = claim.published or {}
+    rows = [
+        ("", "baseline", "idea", ""),
+        ("paper", number(given.get("baseline")), number(given.get("idea")), given.get("unit", "no figure published")),
+    ]
+    if measured:
+        span = "" if measured.low is None or measured.high is None else f", 95% interval {measured.low:.3g} to {measured.high:.3g}"
+        gain = "" if measured.effect is None else f" (gain {measured.effect:.3g}{span})"
+        rows.append(("here", number(measured.baseline), number(measured.measured), measured.unit + gain))
+    cells = "".join(
+        f'<span class="{"head" if row[0] == "" else ""}">{escape(a)}</span><span class="{"head" if row[0] == "" else ""}">{escape(b)}</span>'
+        f'<span class="{"head" if row[0] == "" else ""}">{escape(c)}</span><span class="unit">{escape(d)}</span>'
+        for row in rows
+        for a, b, c, d in [row]
+    )
+    st.html(f'<div class="kb-figures">{cells}</div>')
+
+
+def ago(then: float) -> str:
+    seconds = max(0.0, datetime.now(UTC).timestamp() - then)
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            n = int(seconds // size)
+            return f"{n} {unit}{'' if n == 1 else 's'} ago"
+    return "just now"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def device(run: Run) -> str:
+    """The device a run got, or the one it asked for while it hasn't begun."""
+    if not run.environment:
+        return run.device
+    return f"{run.environment['device']} ({run.environment['device_name']})"
