@@ -45,7 +45,7 @@ class Config:
 
 PAPER = Config()
 FULL = replace(PAPER, symmetry_sweeps=20_000, family_sweeps=8_000, family_range=1.0, decay=0.0002, seeds=200)
-QUICK = replace(FULL, symmetry_sweeps=5_000, family_sweeps=4_000, seeds=40)
+QUICK = replace(FULL, seeds=40)
 SMOKE = replace(QUICK, symmetry_sweeps=60, family_sweeps=60, every=20, seeds=5)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 

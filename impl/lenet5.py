@@ -12,6 +12,7 @@ Left out    distorted training images, boosting, the other classifiers of Fig. 9
 Shapes      B images, M maps of H x W units, U units of a layer that is not a map
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -33,9 +34,9 @@ class Config:
     rates: tuple[float, ...] = (5e-4, 2e-4, 1e-4, 5e-5, 1e-5)  # same: the rate of each spell
     times: tuple[float, ...] = (1.0, 3.0)  # ours: those rates times one of these, which each net chooses
     hidden: int = 300  # Sec. III-C: 28 x 28-300-10
-    j: float = 10.0  # ours: the constant of Eq. 9, a tenth of the distance between two codes
+    j: float = 1.0  # ours: the constant of Eq. 9
     shift: int = 3  # ours: pixels, each way, in x and in y
-    shifted: int = 10_000  # ours: how many test images are shifted
+    shifted: int = 10_000  # ours: how many test images are shifted, drawn by the seed
     validation: int = 1_000  # ours: training images that no net is trained on
     log_every: int = 500  # ours: updates between two points of a curve
     seeds: int = 5  # ours: how many repetitions, each with its own training images
@@ -43,10 +44,11 @@ class Config:
 
 
 PAPER = Config()
-FULL = replace(PAPER, n=10_000, batch=20, times=(2.0, 6.0, 20.0), shifted=1_000)
-QUICK = replace(FULL, data="auto", n=1_500, shifted=200, validation=500, log_every=50)
-SMOKE = replace(QUICK, data="digits", n=40, passes=(1,), rates=(5e-4,), times=(2.0, 6.0), shifted=20, validation=50,
-                log_every=1, seeds=2)  # fmt: skip
+FULL = replace(PAPER, n=10_000, batch=20, times=(4.0, 12.0), shifted=1_000)
+QUICK = replace(FULL, data="auto", n=1_000, passes=(3, 2, 2, 2, 2), shifted=100, validation=500, log_every=50)
+SMOKE = replace(
+    QUICK, data="digits", n=40, passes=(1, 1, 1, 1, 1), shift=1, shifted=20, validation=50, log_every=4, seeds=2
+)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 TABLE_I = [(0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5), (0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5),
@@ -78,13 +80,12 @@ def start(weight: Tensor, inputs: int) -> nn.Parameter:
 
 
 class Convolution(nn.Module):
-    """Maps of 5 x 5 kernels (C1, C3, C5). `table` says which maps of the layer below each map sees; the rest has no weight."""
+    """C1, C3: a map has a 5 x 5 kernel for each map below that `table` lets it see, and no weight for the others."""
 
     def __init__(self, maps_below: int, table: list[tuple[int, ...]]):
         super().__init__()
-        pairs = [(to, of) for to, seen in enumerate(table) for of in seen]
         self.shape = (len(table), maps_below, 5, 5)
-        self.register_buffer("pairs", torch.tensor(pairs).T)  # [2, kernels]
+        self.register_buffer("pairs", torch.tensor([(to, of) for to, seen in enumerate(table) for of in seen]).T)
         self.weight = nn.Parameter(torch.cat([start(torch.empty(len(s), 5, 5), 25 * len(s)).data for s in table]))
         self.bias = nn.Parameter(torch.cat([start(torch.empty(1), 25 * len(s)).data for s in table]))
 
@@ -106,7 +107,7 @@ class Subsampling(nn.Module):
 
 
 class Full(nn.Module):
-    """Eq. 5, weighted sum and squashing; `squash=False` for the outputs of the fully connected net."""
+    """Eq. 5: weighted sums, squashed."""
 
     def __init__(self, below: int, units: int, squash: bool = True):
         super().__init__()
@@ -123,7 +124,7 @@ class RBF(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("codes", codes())  # fixed: in the paper too they stay as chosen by hand, at least at first
+        self.register_buffer("codes", codes())  # fixed, so no parameter
 
     def forward(self, x: Tensor) -> Tensor:  # [B, 84] -> [B, 10]
         return (x[:, None] - self.get_buffer("codes")).square().sum(2)
@@ -136,14 +137,9 @@ def codes() -> Tensor:  # [10, 84]
 
 class LeNet5(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__()
-        self.add_module("C1", Convolution(1, [(0,)] * 6))
-        self.add_module("S2", Subsampling(6))
-        self.add_module("C3", Convolution(6, TABLE_I))
-        self.add_module("S4", Subsampling(16))
-        self.add_module("C5", Convolution(16, [tuple(range(16))] * 120))
-        self.add_module("F6", Full(120, 84))
-        self.add_module("output", RBF())
+        c5 = Full(16 * 5 * 5, 120)  # 5 x 5 kernels on maps of 5 x 5: a convolution too, with one place to be
+        layers = dict(C1=Convolution(1, [(0,)] * 6), S2=Subsampling(6), C3=Convolution(6, TABLE_I), S4=Subsampling(16))
+        super().__init__(OrderedDict(**layers, C5=c5, F6=Full(120, 84), output=RBF()))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """What each layer makes of x [B, 1, 32, 32], by the paper's names."""
@@ -160,20 +156,18 @@ class FullyConnected(nn.Sequential):
         super().__init__(Full(28 * 28, hidden), Full(hidden, 10, squash=False))
 
     def forward(self, x: Tensor) -> Tensor:  # [B, 1, 32, 32] -> [B, 10]
-        return -super().forward(x[:, :, 2:-2, 2:-2])  # Sec. III-C gives it the images without LeNet-5's wider border
+        hidden, output = self
+        a: Tensor = output(hidden(x[:, :, 2:-2, 2:-2]))  # without the border that only LeNet-5 needs
+        return -a
 
 
-def anatomy(net: LeNet5) -> Iterator[tuple[str, int, int]]:
-    """Layer, trainable parameters, and connections: what shared weights amount to when each is counted where it is used."""
+def anatomy(net: LeNet5) -> Iterator[Row]:
+    """Of each layer the trainable parameters, and the connections: each parameter as often as it is used."""
     for name, y in net.maps(torch.zeros(1, 1, 32, 32)).items():
-        layer = net.get_submodule(name)
-        parameters = sum(p.numel() for p in layer.parameters())
-        if isinstance(layer, Subsampling):
-            yield name, parameters, y.numel() * 5  # four units and a bias
-        elif isinstance(layer, RBF):
-            yield name, parameters, y.numel() * 84
-        else:
-            yield name, parameters, parameters * y[0, 0].numel()
+        parameters = sum(p.numel() for p in net.get_submodule(name).parameters())
+        inputs = {"S2": 5, "S4": 5, "output": 84}.get(name, 0)  # of a unit: 2 x 2 and a bias; F6
+        connections = y.numel() * inputs if inputs else parameters * y[0, 0].numel()
+        yield dict(layer=name, parameters=parameters, connections=connections)
 
 
 def penalty(y: Tensor, D: Tensor, j: float) -> Tensor:
@@ -231,54 +225,45 @@ def shifted(x: Tensor, dx: int, dy: int) -> Tensor:
 
 
 def run(cfg: Config, device: torch.device) -> Iterator[Event]:
+    yield from anatomy(LeNet5())
     data = handwriting(cfg.data).to(device)
     if data.name == "digits":  # 1,297 training images in all
         cfg = replace(cfg, validation=min(cfg.validation, 297), n=min(cfg.n, 1_000))
-    x_train, x_test, y_test = framed(data.x_train), framed(data.x_test), data.y_test
-    x_choose, y_choose = x_train[: cfg.validation], data.y_train[: cfg.validation]
-    n = min(cfg.n, len(x_train) - cfg.validation)
+    v, n = cfg.validation, min(cfg.n, len(data.x_train) - cfg.validation)
+    x, D, x_test, D_test = framed(data.x_train), data.y_train, framed(data.x_test), data.y_test
     updates = sum(cfg.passes) * -(-n // cfg.batch)
     total, done = 2 * (len(cfg.times) + cfg.seeds) * updates, 0
+    heat: dict[str, Tensor] = {}  # errors by shift in y and x, averaged over the seeds
 
-    for layer, parameters, connections in anatomy(LeNet5()):
-        yield dict(layer=layer, parameters=parameters, connections=connections)
-
-    heat: dict[str, Tensor] = {}  # errors by dy and dx, [2 * shift + 1, 2 * shift + 1], averaged over the seeds
     for name in ("LeNet-5", "fully connected"):
         scores: dict[float, float] = {}
-        trials = [(cfg.seed + 1_000_003, times) for times in cfg.times]  # a seed used for nothing else
-        trials += [(seed, 0.0) for seed in range(cfg.seed, cfg.seed + cfg.seeds)]
-        for seed, times in trials:
-            choosing = seed > cfg.seed + cfg.seeds
-            times = times if choosing else min(scores, key=lambda t: scores[t])
-            note = f"{name}, {n} images, " + (f"trying rates times {times:g}" if choosing else f"seed {seed}")
-            yield Progress(done, total, note)
+        for trial in range(-len(cfg.times), cfg.seeds):
+            choosing = trial < 0
+            seed = cfg.seed + (1_000_003 if choosing else trial)  # the rate is chosen on a seed used for nothing else
+            times = cfg.times[trial] if choosing else min(scores, key=lambda t: scores[t])
+            note = f"{name}, rates times {times:g}, " + ("choosing" if choosing else f"seed {seed}")
             torch.manual_seed(seed)
-            at = (cfg.validation + torch.randperm(len(x_train) - cfg.validation)[:n]).to(device)
+            at = (v + torch.randperm(len(x) - v)[:n]).to(device)  # the same for both nets, as are those shifted
+            some = torch.randperm(len(x_test))[: cfg.shifted].to(device)
             net = (LeNet5() if name == "LeNet-5" else FullyConnected(cfg.hidden)).to(device)
-            for update, loss in fit(net, x_train[at], data.y_train[at], times, cfg):
+            for update, loss in fit(net, x[at], D[at], times, cfg):
                 yield Progress(done + update, total, note)
                 if not choosing:
-                    validation = error(net, x_choose, y_choose)
-                    yield dict(net=name, seed=seed, step=update, loss=loss, validation_error=validation)
+                    row: Row = dict(net=name, seed=seed, step=update, loss=loss)
+                    yield row | dict(validation_error=error(net, x[:v], D[:v]))
             done += updates
             if choosing:
-                scores[times] = error(net, x_choose, y_choose)
-                yield dict(net=name, choosing=True, times=times, chosen_by=scores[times])
+                scores[times] = error(net, x[:v], D[:v])
                 continue
-            moved = torch.tensor(
-                [
-                    [error(net, shifted(x_test[: cfg.shifted], dx, dy), y_test[: cfg.shifted]) for dx in reach(cfg)]
-                    for dy in reach(cfg)
-                ]
-            )
+            moved = torch.tensor([[error(net, shifted(x_test[some], dx, dy), D_test[some]) for dx in reach(cfg)]
+                                  for dy in reach(cfg)])  # fmt: skip
             heat[name] = heat.get(name, torch.zeros_like(moved)) + moved / cfg.seeds
-            rest = moved[cfg.shift, cfg.shift].item()
-            rise = (moved.sum().item() - rest) / (moved.numel() - 1) - rest  # the unshifted place left out
-            yield dict(net=name, seed=seed, data=data.name, n=n, times=times,
-                       test_error=error(net, x_test, y_test), shift_rise=rise)  # fmt: skip
-            if seed == cfg.seed and isinstance(net, LeNet5):
-                yield from pictures(net, x_test, y_test)
+            still = moved[cfg.shift, cfg.shift].item()
+            rise = (moved.sum().item() - still) / (moved.numel() - 1) - still  # over all shifts but the one by nothing
+            row = dict(net=name, seed=seed, n=n, times=times, data=data.name, shift_rise=rise)
+            yield row | dict(test_error=error(net, x_test, D_test), train_error=error(net, x[at], D[at]))
+            if trial == 0 and isinstance(net, LeNet5):
+                yield from pictures(net, x_test, D_test)
     yield heat_maps(heat, cfg)
     yield Progress(total, total, "done")
 
@@ -293,19 +278,12 @@ def pictures(net: LeNet5, x: Tensor, D: Tensor) -> Iterator[Figure]:
     yield sheets("filters", {"C1": kernels}, "The six 5 x 5 kernels of C1 (red adds, blue takes away)", columns=6,
                  symmetric=True)  # fmt: skip
 
-    image = x[:1]
-    made = net.maps(image)
+    made = net.maps(x[:1])
+    panels = {"input": (x[0], 1), "F6 as 7 x 12": (made["F6"].reshape(1, 12, 7), 1)}
+    panels |= {name: (made[name][0], columns) for name, columns in (("C1", 2), ("S2", 2), ("C3", 4), ("S4", 4))}
     drawn, axes = canvas(1, 7, width=10, height=2.1)
-    panels = {
-        "input": (image[0], 1),
-        "C1": (made["C1"][0], 2),
-        "S2": (made["S2"][0], 2),
-        "C3": (made["C3"][0], 4),
-        "S4": (made["S4"][0], 4),
-        "F6 as 7 x 12": (made["F6"].reshape(1, 12, 7), 1),
-    }
-    for ax, (title, (maps, columns)) in zip(axes, panels.items(), strict=False):
-        ax.imshow(tiles(maps, columns), cmap="gray")
+    for ax, title in zip(axes, ("input", "C1", "S2", "C3", "S4", "F6 as 7 x 12"), strict=False):
+        ax.imshow(tiles(*panels[title]), cmap="gray")
         ax.set_title(title)
         ax.set_axis_off()
     axes[6].barh(range(10), made["output"][0].tolist(), color=PALETTE[0])
@@ -315,10 +293,8 @@ def pictures(net: LeNet5, x: Tensor, D: Tensor) -> Iterator[Figure]:
 
     features = net.maps(x[:2_000])["F6"]
     mean = torch.stack([features[D[:2_000] == digit].mean(0) for digit in range(10)])
-    targets = net.get_submodule("output").get_buffer("codes")
-    pair = {"the ten codes": targets, "what F6 gives on average": mean}
-    yield sheets("codes", {k: v.reshape(10, 12, 7) for k, v in pair.items()},
-                 "The bitmaps that F6 should draw for each digit (as in Fig. 3), and what it draws for test digits",
+    pair = {"the ten codes": codes().reshape(10, 12, 7), "what F6 draws on average": mean.reshape(10, 12, 7)}
+    yield sheets("codes", pair, "The bitmap that F6 should draw for each digit, and what it draws for test digits",
                  columns=5)  # fmt: skip
 
     given = answers(net, x)
@@ -335,9 +311,11 @@ def pictures(net: LeNet5, x: Tensor, D: Tensor) -> Iterator[Figure]:
 def heat_maps(heat: dict[str, Tensor], cfg: Config) -> Figure:
     drawn, axes = canvas(1, 2, height=3.6)
     for ax, (name, errors) in zip(axes, heat.items(), strict=True):
-        ax.imshow(errors, cmap="magma_r", vmin=0, vmax=max(float(e.max()) for e in heat.values()))
-        for row, column in torch.cartesian_prod(torch.arange(len(errors)), torch.arange(len(errors))).tolist():
-            ax.text(column, row, f"{float(errors[row, column]):.0f}", ha="center", va="center", fontsize=7)
+        ax.imshow(errors, cmap="magma_r", vmin=0, vmax=100)
+        for (row, column), e in zip(
+            torch.cartesian_prod(*[torch.arange(len(errors))] * 2), errors.flatten(), strict=True
+        ):
+            ax.text(column, row, f"{e:.0f}", ha="center", va="center", fontsize=7, color="black" if e < 50 else "white")
         ax.set(title=name, xlabel="pixels to the right", ylabel="pixels down")
         ax.set(xticks=range(len(errors)), yticks=range(len(errors)))
         ax.set(xticklabels=list(reach(cfg)), yticklabels=list(reach(cfg)))
@@ -347,31 +325,17 @@ def heat_maps(heat: dict[str, Tensor], cfg: Config) -> Figure:
 def check(rows: list[Row]) -> list[Verdict]:
     parameters = [float(row["parameters"]) for row in rows if "parameters" in row]
     images = next((f"{row['n']} training images of {row['data']}" for row in rows if "n" in row), "")
-    return [
-        exact(
-            "parameters",
-            [sum(parameters)] if parameters else [],
-            60_000,
-            tolerance=0,
-            unit="trainable parameters",
-        ),
-        compare(
-            "beats-fully-connected",
-            by_seed(rows, "test_error", net="LeNet-5"),
-            by_seed(rows, "test_error", net="fully connected"),
-            better="lower",
-            margin=1.25,  # Fig. 9: the weakest convolutional net, LeNet-1, 1.7; the best fully connected one, 2.95
-            unit=f"% test error, {images}",
-        ),
-        compare(
-            "shift-robust",
-            by_seed(rows, "shift_rise", net="LeNet-5"),
-            by_seed(rows, "shift_rise", net="fully connected"),
-            better="lower",
-            margin=1.25,  # the paper has no figure: the same margin
-            unit=f"points of test error lost by shifts, {images}",
-        ),
+    verdicts = [
+        exact("parameters", [sum(parameters)] if parameters else [], 60_000, tolerance=0, unit="trainable parameters")
     ]
+    for claim, measure, unit in (
+        ("beats-fully-connected", "test_error", "% test error"),
+        ("shift-robust", "shift_rise", "points of test error lost by shifts"),
+    ):
+        idea, baseline = (by_seed(rows, measure, net=net) for net in ("LeNet-5", "fully connected"))
+        margin = 1.25  # Fig. 9: LeNet-1, the weakest convolutional net, 1.7; the best fully connected one, 2.95
+        verdicts.append(compare(claim, idea, baseline, better="lower", margin=margin, unit=f"{unit}, {images}"))
+    return verdicts
 
 
 if __name__ == "__main__":

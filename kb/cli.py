@@ -217,15 +217,17 @@ def lineage(args: argparse.Namespace) -> None:
         found = {name: [dataclasses.asdict(step) for step in some] for name, some in steps.items()}
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    _print_steps("What made it possible", before, whole)
-    _print_steps("What it made possible", after, whole)
+    _print_steps("What made it possible", before, whole, "{step.from_id} {verb} it")
+    _print_steps("What it made possible", after, whole, "{verb} {step.from_id}")
 
 
-def _print_steps(title: str, steps: "list[Step]", whole: Any) -> None:
+def _print_steps(title: str, steps: "list[Step]", whole: Any, link: str) -> None:
+    """The milestones indented by their distance, each with the link that leads there."""
     print(f"{title}{'' if steps else ': nothing on the timeline'}")
     for step in steps:
-        indent, date = "  " * step.depth, whole.nodes[step.id]["date"]
-        print(f"{indent}{step.id} ({date}), {step.via} {step.from_id}{f': {step.how}' if step.how else ''}")
+        linked = link.format(step=step, verb=step.via.replace("_", " "))
+        how = f": {step.how}" if step.how else ""
+        print(f"{'  ' * step.depth}{step.id} ({whole.nodes[step.id]['date']}), {linked}{how}")
 
 
 def export(args: argparse.Namespace) -> None:

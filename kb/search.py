@@ -7,11 +7,12 @@ round. `parse` makes a Query of the text, `search` makes SQL with bound paramete
 """
 
 import difflib
+import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -46,7 +47,9 @@ TERM = re.compile(
     re.VERBOSE,
 )
 YEARS = re.compile(r"(?P<one>[0-9]{4})|(?P<since>[0-9]{4})?\.\.(?P<until>[0-9]{4})?")
+LONGEST, MOST = 1000, 50  # characters and terms of a query: SQLite's limits, and its patience, lie not far beyond
 UNSEARCHABLE = re.compile("[\0\ud800-\udfff]")  # what SQLite can't be handed
+STROKES = str.maketrans("łŁøØđĐ", "lLoOdD")  # which Unicode doesn't take for accents
 START, END = "\ue000", "\ue001"  # private-use characters around what a snippet matched
 
 
@@ -71,8 +74,8 @@ class Term:
     value: str
     negated: bool
     phrase: bool
-    position: int
-    length: int
+    position: int = field(compare=False)
+    length: int = field(compare=False)
 
     def __str__(self) -> str:
         value = f'"{self.value}"' if self.phrase else self.value
@@ -83,7 +86,7 @@ class Term:
 class Query:
     """A parsed query; `str` writes it again in one manner, so that a page can add or drop a term."""
 
-    text: str
+    text: str = field(compare=False)
     terms: tuple[Term, ...]
 
     def __str__(self) -> str:
@@ -139,6 +142,7 @@ def search(engine: Engine, query: str, limit: int = 50) -> Answer:
     """
     parsed = parse(query)
     with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")  # every statement sees the same timeline
         connection.connection.driver_connection.create_function("fold", 1, fold, deterministic=True)  # type: ignore
         answer = _answer(connection, parsed, limit)
         if answer.total or not (corrected := _corrected(connection, parsed)):
@@ -148,8 +152,9 @@ def search(engine: Engine, query: str, limit: int = 50) -> Answer:
 
 
 def fold(words: str) -> str:
-    """Without accents and capitals: Vázquez -> vazquez."""
-    return "".join(c for c in unicodedata.normalize("NFKD", words).casefold() if not unicodedata.combining(c))
+    """Without accents and capitals: Łukasz Vázquez -> lukasz vazquez."""
+    letters = unicodedata.normalize("NFKD", words.translate(STROKES)).casefold()
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 # From text to a Query
@@ -159,6 +164,8 @@ def parse(query: str) -> Query:
     """The query's terms. Raises BadQuery for what is wrong in itself; ids and tags are looked up by `search`."""
     query, at = UNSEARCHABLE.sub(" ", query), 0
     terms: list[Term] = []
+    if len(query) > LONGEST:
+        raise BadQuery(f"a query has at most {LONGEST} characters", query[:LONGEST], LONGEST - 1, 1)
     while at < len(query):
         if query[at].isspace():
             at += 1
@@ -171,6 +178,8 @@ def parse(query: str) -> Query:
             raise BadQuery("this quotation mark is never closed", query, place, 1)
         if term := _term(query, match):
             terms.append(term)
+        if len(terms) > MOST:
+            raise BadQuery(f"a query has at most {MOST} terms", query, match.start(), at - match.start())
     sorts = [term for term in terms if term.name == "sort"]
     for term in sorts[1:]:
         raise BadQuery("there is one sort: already", query, term.position, term.length)
@@ -186,8 +195,7 @@ def _term(query: str, match: re.Match[str]) -> Term | None:
         return Term("", value, negated, phrase, position, match.end() - position) if value else None
     place = (match.start("name"), len(name))
     if name not in QUALIFIERS:
-        message = f'there is no qualifier "{name}:"{_near(name, QUALIFIERS)}; "quotes" search for the words themselves'
-        raise BadQuery(message, query, *place, _nearest(name, QUALIFIERS))
+        raise _unknown(f'there is no qualifier "{name}:"', query, name, tuple(QUALIFIERS), *place)
     if not value:
         raise BadQuery(f"{name}: lacks a value: {QUALIFIERS[name]}", query, *place)
     if name == "sort" and negated:
@@ -202,20 +210,178 @@ def _value(query: str, name: str, value: str, position: int) -> str:
         return value
     given = value.strip().lower().replace(" ", "-") if name == "claim" else value.strip().lower()
     if name in VALUES and given not in VALUES[name]:
-        raise _unknown(f"{name}:{value}", query, given, VALUES[name], position, len(value), list_all=True)
+        raise _unknown(f'{name}: knows no "{value}"', query, given, VALUES[name], position, len(value))
     if name == "year":
         years = YEARS.fullmatch(given)
         if not years or given == "..":
             raise BadQuery(f"year: is {QUALIFIERS['year']}", query, position, len(value))
         if years["since"] and years["until"] and years["since"] > years["until"]:
             turned = f"{years['until']}..{years['since']}"
-            raise BadQuery(f"these years end before they begin; did you mean {turned}?", query, position, len(value), turned)  # fmt: skip
+            message = f'these years end before they begin; did you mean "{turned}"?'
+            raise BadQuery(message, query, position, len(value), turned)
     return given
 
 
-def _unknown(
-    what: str, query: str, given: str, known: Sequence[str], position: int, length: int, *, list_all: bool
-) -> BadQuery:
-    all_of_them = f"; there is {', '.join(known)}" if list_all else ""
-    near = _nearest(given, known)
-    return BadQuery(f"nothing is {what}{_near(given, known)}{all_of_them}", query, position, length, near)
+def _unknown(message: str, query: str, given: str, known: Sequence[str], position: int, length: int) -> BadQuery:
+    near = next(iter(difflib.get_close_matches(given, known, n=1)), None)
+    message += f'; did you mean "{near}"?' if near else ""
+    if len(known) <= len(KINDS):
+        message += f"{'' if near else ';'} known: {', '.join(known)}"
+    return BadQuery(message, query, position, length, near)
+
+
+# From a Query to SQL
+
+WEIGHTS = "10, 10, 10, 4, 4, 2, 1"  # id, short, title, people, tags, idea, story
+PAGE = {name: f"m.{name}" for name in ("id", "title", "short", "date", "track", "kind", "implementation")}
+PAGE["idea"] = "milestone_text.idea"
+ORDER = {
+    "date": "m.first, m.position",
+    "-date": "m.first DESC, m.position DESC",
+    "relevance": "score DESC, m.first, m.position",
+    "title": "fold(m.title), m.position",
+}
+# Every claim's verdict by the newest run that judged it; a smoke run proves nothing. (SQLite: max() picks the row.)
+STANDINGS = """
+    SELECT c.milestone, coalesce(newest.verdict, 'unchecked') AS verdict FROM claim c LEFT JOIN (
+        SELECT r.implementation, v.claim, replace(v.verdict, ' ', '-') AS verdict, max(r.finished)
+        FROM verdict v JOIN run r ON r.id = v.run
+        WHERE r.status = 'succeeded' AND r.preset <> 'smoke' GROUP BY r.implementation, v.claim
+    ) newest ON newest.implementation = c.implementation AND newest.claim = c.id
+"""
+WALK = """m.id <> :v AND m.id IN (
+    WITH RECURSIVE walk(id) AS (SELECT :v UNION SELECT l.{next} FROM link l JOIN walk ON l.{here} = walk.id)
+    SELECT id FROM walk
+)"""
+CONDITIONS = {
+    "": "milestone_text.rowid IN (SELECT rowid FROM milestone_text WHERE milestone_text MATCH :v)",
+    "track": "m.track = :v",
+    "kind": "m.kind = :v",
+    "year": "substr(m.first, 1, 4) BETWEEN substr(:v, 1, 4) AND substr(:v, -4)",
+    "author": "instr(fold(milestone_text.people), fold(:v)) > 0",
+    "tag": "instr(' ' || milestone_text.tags || ' ', ' ' || :v || ' ') > 0",
+    "has": "m.implementation IS NOT NULL",
+    "claim": f"m.id IN (SELECT milestone FROM ({STANDINGS}) WHERE verdict = :v)",
+    "before": "m.last < (SELECT first FROM milestone WHERE id = :v)",
+    "after": "m.first > (SELECT last FROM milestone WHERE id = :v)",
+    "from": WALK.format(here="target", next="source"),
+    "to": WALK.format(here="source", next="target"),
+}
+
+
+def _answer(connection: Connection, query: Query, limit: int) -> Answer:
+    _look_up(connection, query)
+    where, values = ["TRUE"], {}
+    for number, term in enumerate([*query.filters(), *query.words(negated=True)]):
+        condition = CONDITIONS[term.name].replace(":v", f":v{number}")
+        where.append(f"NOT ({condition})" if term.negated else condition)
+        values[f"v{number}"] = _bound(term)
+    if words := query.words():
+        where.append("milestone_text MATCH :words")
+        values["words"] = " AND ".join(map(_bound, words))
+    rows = connection.execute(
+        text(f"""
+        SELECT milestone_text.rowid, m.id, m.track, m.kind, m.first, m.implementation, milestone_text.tags,
+            {f"-bm25(milestone_text, {WEIGHTS})" if words else "0.0"} AS score
+        FROM milestone_text CROSS JOIN milestone m ON m.id = milestone_text.id
+        WHERE {" AND ".join(where)} ORDER BY {ORDER[query.sort()]}"""),
+        values,
+    ).all()
+    return Answer(_hits(connection, rows[: max(limit, 0)], values.get("words")), len(rows), _facets(connection, rows))
+
+
+def _look_up(connection: Connection, query: Query) -> None:
+    """Raises BadQuery for ids and tags that aren't there."""
+    for term in query.filters():
+        if term.name == "tag":
+            tags = connection.execute(text("SELECT DISTINCT tags FROM milestone_text")).scalars()
+            known = sorted({tag for some in tags for tag in some.split()})
+        elif term.name in ("before", "after", "from", "to"):
+            known = list(connection.execute(text("SELECT id FROM milestone ORDER BY id")).scalars())
+        else:
+            continue
+        if term.value not in known:
+            what = f'no milestone has the {"tag" if term.name == "tag" else "id"} "{term.value}"'
+            raise _unknown(what, query.text, term.value, known, term.position, term.length)
+
+
+def _bound(term: Term) -> str:
+    """The value that the term's condition is about: for words what FTS5 reads, for years the first and the last."""
+    if term.name == "year":
+        since, dots, until = term.value.partition("..")
+        return f"{since or '0000'} {(until or '9999') if dots else since}"
+    if term.name:
+        return term.value
+    phrase = '"{}"'.format(term.value.replace('"', '""'))
+    return phrase if term.phrase else f"({phrase} OR {phrase} *)"  # the word itself counts for more than a longer one
+
+
+def _hits(connection: Connection, rows: Sequence[Any], words: str | None) -> list[Hit]:
+    snippets = ", ".join(f"snippet(milestone_text, {column}, :start, :end, '…', 24)" for column in (5, 6, 2))
+    found = connection.execute(
+        text(f"""
+        SELECT {", ".join(PAGE.values())} {f", {snippets}" if words else ""}
+        FROM milestone_text CROSS JOIN milestone m ON m.id = milestone_text.id
+        WHERE milestone_text.rowid IN (SELECT value FROM json_each(:rows))
+            {"AND milestone_text MATCH :words" if words else ""}"""),
+        {"rows": json.dumps([row.rowid for row in rows]), "words": words, "start": START, "end": END},
+    )
+    pages = {row.id: row for row in found}
+    hits = []
+    for row in rows:
+        columns, texts = dict(zip(PAGE, pages[row.id], strict=False)), pages[row.id][len(PAGE) - 1 :]
+        hits.append(Hit(**columns, score=row.score, snippet=_snippet(texts)))
+    return hits
+
+
+def _snippet(texts: Sequence[str]) -> list[tuple[str, bool]]:
+    """Of the idea, and of what matched in the idea, the story and the title, the one with most matches, in pieces."""
+    before, *rest = max(texts, key=lambda piece: piece.count(START)).split(START)
+    pieces = [(before, False)]
+    for part in rest:
+        match, _, after = part.partition(END)
+        pieces += [(match, True), (after, False)]
+    return [piece for piece in pieces if piece[0]]
+
+
+def _facets(connection: Connection, rows: Sequence[Any]) -> dict[str, dict[str, int]]:
+    ids = {row.id for row in rows}
+    verdicts = connection.execute(text(f"SELECT DISTINCT milestone, verdict FROM ({STANDINGS})"))
+    return {
+        "track": _count(row.track for row in rows),
+        "kind": _count(row.kind for row in rows),
+        "decade": dict(sorted(_count(f"{row.first[:3]}0s" for row in rows).items())),
+        "tag": _count(tag for row in rows for tag in row.tags.split()),
+        "impl": _count("yes" if row.implementation else "no" for row in rows),
+        "verdict": _count(verdict for id, verdict in verdicts if id in ids),
+    }
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+# When nothing matches
+
+
+def _corrected(connection: Connection, query: Query) -> Query | None:
+    """The query with each word that the timeline hasn't got replaced by the nearest; None if there is none to replace."""
+    connection.exec_driver_sql(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab(main, milestone_text, row)"
+    )
+    known = connection.execute(text("SELECT term FROM temp.vocabulary")).scalars().all()
+    words = query.text
+    for term in reversed(query.words()):
+        if not term.phrase and ":" not in term.value:
+            better = re.sub(r"[^\W_]+", lambda token: _spelt(token[0], known), term.value)
+            words = words[: term.position] + better + words[term.position + term.length :]
+    corrected = parse(words)
+    return None if corrected == query else corrected
+
+
+def _spelt(word: str, known: Sequence[str]) -> str:
+    token = fold(word)
+    if len(token) < 4 or any(term.startswith(token) for term in known):
+        return word
+    alike = [term for term in known if abs(len(term) - len(token)) <= 3]
+    return next(iter(difflib.get_close_matches(token, alike, n=1, cutoff=0.75)), word)

@@ -25,7 +25,7 @@ def canvas(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 
-    inked = ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color", "legend.labelcolor")
+    inked = ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color")
     style: Any = dict.fromkeys(inked, INK) | {
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -44,6 +44,11 @@ def canvas(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float
 
 def figure(name: str, drawn: "Canvas", caption: str, step: int | None = None) -> Figure:
     """What was drawn on a canvas, as an event to yield."""
+    for ax in drawn.axes:
+        if legend := ax.get_legend():
+            legend.set(frame_on=False)
+            for label in legend.get_texts():
+                label.set_color(INK)
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png")
     return Figure(name, caption, buffer.getvalue(), step)
@@ -99,7 +104,7 @@ def curves(
     for title, points in lines.items():
         ax.plot(*zip(*points, strict=True), label=title, marker="o", markersize=3)
     ax.set(xlabel=x, ylabel=y, yscale="log" if log else "linear")
-    ax.legend(frameon=False)
+    ax.legend()
     return figure(name, drawn, caption)
 
 

@@ -44,7 +44,9 @@ def test_any_order_of_loads_ends_in_the_same(loaded: Engine, timeline: loader.Ti
 
 def test_runs_stay_when_their_milestone_goes(loaded: Engine, timeline: loader.Timeline) -> None:
     with Session(loaded) as session:
-        session.add(Run(id="r", implementation="dropout", preset="quick", device="cpu", submitted=time.time(), source_hash="x"))
+        session.add(
+            Run(id="r", implementation="dropout", preset="quick", device="cpu", submitted=time.time(), source_hash="x")
+        )
         session.commit()
     db.load(loaded, [m for m in timeline.milestones if m.id != "dropout"])
     assert db.milestone(loaded, "dropout") is None

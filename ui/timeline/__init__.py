@@ -1,0 +1,97 @@
+"""The timeline: every milestone on one canvas, four lanes, from 1943 to today.
+
+Python hands over data and gets back the id that was clicked; drawing, zooming and the view itself live in timeline.js.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+# Each era ends where the next begins; the last one is not over.
+ERAS: list[dict[str, Any]] = [
+    {
+        "start": 1943,
+        "title": "The perceptron's promise",
+        "story": "McCulloch and Pitts write the neuron as logic; fifteen years later Rosenblatt's learns from examples.",
+    },
+    {
+        "start": 1969,
+        "title": "The first winter",
+        "story": "Minsky and Papert prove what a single layer cannot do, and few keep working on nets with more.",
+    },
+    {
+        "start": 1986,
+        "title": "Errors flow back",
+        "story": "Backpropagation becomes widely known; nets learn to read digits, and the LSTM learns to remember.",
+    },
+    {
+        "start": 1998,
+        "title": "The quiet years",
+        "story": "LeNet reads cheques, yet most prefer support vector machines: deep nets seem too hard to train.",
+    },
+    {
+        "start": 2006,
+        "title": "Deep, and faster",
+        "story": "Training layer by layer makes deep nets work again; CUDA opens graphics chips; ImageNet collects pictures.",
+    },
+    {
+        "start": 2012,
+        "title": "The ten ideas at work",
+        "story": "AlexNet wins ImageNet on two graphics cards; Adam, batch normalization, residual nets and the Transformer "
+        "follow within five years.",
+    },
+    {
+        "start": 2018,
+        "title": "Scale",
+        "story": "GPT and BERT first learn from plain text; measured laws then say what more data and compute will buy.",
+    },
+]
+
+# Milestones travel as one list per milestone in this order: at thousands of them, names repeated in each would double the message.
+FIELDS = ("id", "short", "title", "date", "start", "end", "track", "kind", "idea", "runs", "weight")
+
+_HERE = Path(__file__).parent
+_canvas = st.components.v2.component(
+    "timeline",
+    css=(_HERE / "timeline.css").read_text(encoding="utf-8"),
+    js=(_HERE / "timeline.js").read_text(encoding="utf-8"),
+)
+
+
+def timeline(
+    milestones: Sequence[Mapping[str, Any]],
+    *,
+    selected: str | None,
+    links: Sequence[Mapping[str, Any]],
+    key: str,
+    height: int = 560,
+) -> str | None:
+    """The id clicked, once; None otherwise.
+
+    `milestones` carry FIELDS; `links` are those of the selected one, {source, target, as, how}, source being the later.
+    The view (zoom, position) is kept in the browser under `key`; a `selected` that did not come from a click is flown to.
+    """
+    data = {
+        "key": key,
+        "height": height,
+        "selected": selected,
+        "eras": ERAS,
+        "today": _decimal_year(date.today()),
+        "fields": FIELDS,
+        "rows": [[milestone.get(field) for field in FIELDS] for milestone in milestones],
+        "links": [dict(link) for link in links],
+    }
+    clicked = _canvas(key=key, data=data, on_clicked_change=_nothing).clicked
+    return clicked if isinstance(clicked, str) else None
+
+
+def _decimal_year(day: date) -> float:
+    new_year = date(day.year, 1, 1)
+    return day.year + (day - new_year).days / (date(day.year + 1, 1, 1) - new_year).days
+
+
+def _nothing() -> None:
+    """Streamlit wants a callback before it gives the result an attribute; the click is read from the result."""
