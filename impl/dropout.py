@@ -128,15 +128,19 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
 
     for trial in range(10):
         torch.manual_seed(cfg.seed + trial)
-        yield dict(measure="scaling", step=trial, gap=scaling_gap(D=10, C=5, p=cfg.p_hidden))
+        yield dict(measure="scaling", gap=scaling_gap(D=10, C=5, p=cfg.p_hidden))
 
+    x_valid, y_valid = data.x_train[: cfg.validation].flatten(1), data.y_train[: cfg.validation]
     pictured: dict[str, Tensor] = {}
     for size in sizes:
         for name, drop in {"dropout": True, "standard": False}.items():
             scores = {}
             for rate in cfg.rates:
                 yield Progress(done, total, f"{name}, {size} images: trying the rate {rate}")
-                scores[rate] = validation_error(cfg, data, size, drop, rate)
+                model, x, y = start(cfg, data, size, drop, seed=cfg.seed + 1_000_003)  # a seed used for nothing else
+                for step, loss in train(model, x, y, rate, cfg):
+                    yield dict(net=f"{name}, rate {rate}", n=size, step=step, loss_on_trial=loss)
+                scores[rate] = error(model, x_valid, y_valid)
                 done += 1
             rate = min(scores, key=lambda r: scores[r])
             yield dict(net=name, n=size, judged=size == n, rate=rate, data=data.name)
@@ -154,14 +158,6 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
     yield sheets("features", pictured, "What 64 first-layer units respond to, with and without dropout (as in Fig. 7)",
                  symmetric=True)  # fmt: skip
     yield Progress(total, total, "done")
-
-
-def validation_error(cfg: Config, data: Images, size: int, drop: bool, rate: float) -> float:
-    """In percent, on images that no net is trained on, of a net whose seed is used for nothing else."""
-    model, x, y = start(cfg, data, size, drop, seed=cfg.seed + 1_000_003)
-    for _ in train(model, x, y, rate, cfg):
-        pass
-    return error(model, data.x_train[: cfg.validation].flatten(1), data.y_train[: cfg.validation])
 
 
 def start(cfg: Config, data: Images, size: int, drop: bool, seed: int) -> tuple[nn.Module, Tensor, Tensor]:

@@ -133,9 +133,10 @@ def paths(graph: "nx.MultiDiGraph", a: str, b: str, limit: int = 5) -> list[Path
             between = (nx.descendants(simple, start) & nx.ancestors(simple, end)) | {start, end}
             links = [link for link in simple.edges if between.issuperset(link)]  # in order, so that ties are too
             ways = itertools.islice(nx.shortest_simple_paths(nx.DiGraph(links), start, end), limit)
-            return [_path(graph, way if start == a else way[::-1], directed=True) for way in ways]
+            back = start == a  # from the later to the earlier
+            return [_path(graph, way if back else way[::-1], (back,)) for way in ways]
     together = simple.to_undirected()
-    return [_path(graph, nx.shortest_path(together, a, b), directed=False)] if nx.has_path(together, a, b) else []
+    return [_path(graph, nx.shortest_path(together, a, b), (True, False))] if nx.has_path(together, a, b) else []
 
 
 def tell(path: Path, graph: "nx.MultiDiGraph") -> str:
@@ -231,12 +232,13 @@ def _nearest(graph: "nx.MultiDiGraph", steps: list[Step], *, earlier: bool) -> l
     return sorted(sorted(steps, key=lambda step: step.id), key=lambda s: graph.nodes[s.id]["first"], reverse=earlier)
 
 
-def _path(graph: "nx.MultiDiGraph", way: list[str], *, directed: bool) -> Path:
+def _path(graph: "nx.MultiDiGraph", way: list[str], directions: tuple[bool, ...]) -> Path:
+    """The links from each milestone of `way` to the next, towards the earlier (True), the later (False) or either."""
     steps = []
     for depth, (node, other) in enumerate(itertools.pairwise(way), start=1):
-        links = [*_links(graph, node, depth, earlier=True), *_links(graph, node, depth, earlier=False)]
+        links = (step for earlier in directions for step in _links(graph, node, depth, earlier=earlier))
         steps.append(next(step for step in links if step.id == other))
-    return Path(way[0], tuple(steps), directed)
+    return Path(way[0], tuple(steps), directed=len(directions) == 1)
 
 
 def _name(graph: "nx.MultiDiGraph", id: str) -> str:

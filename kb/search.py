@@ -29,7 +29,7 @@ QUALIFIERS: dict[str, str] = {
     "claim": "reproduced, not-reproduced, inconclusive or unchecked, by this machine's latest run",
     "before": "an id: surely earlier than that milestone",
     "after": "an id: surely later than that milestone",
-    "from": "an id: what it made possible",
+    "from": "an id: what that milestone made possible",
     "to": "an id: what made it possible",
     "sort": "date, -date, relevance or title",
 }

@@ -38,7 +38,7 @@ def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return points[several]
 
 
-def _chart(points: pd.DataFrame, *, log: bool) -> alt.LayerChart:
+def _chart(points: pd.DataFrame, *, log: bool) -> Any:
     if len(points) > MOST_POINTS:
         points = points.iloc[:: -(-len(points) // MOST_POINTS)]
     if log:
@@ -47,7 +47,9 @@ def _chart(points: pd.DataFrame, *, log: bool) -> alt.LayerChart:
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
     color = alt.Color("series:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top"))
     base = alt.Chart(points)
-    each = base.mark_line(opacity=0.25, strokeWidth=1).encode(x, alt.Y("value:Q", title=None, scale=scale), color, detail="seed:N")
+    each = base.mark_line(opacity=0.25, strokeWidth=1).encode(
+        x, alt.Y("value:Q", title=None, scale=scale), color, detail="seed:N"
+    )
     mean = base.mark_line(strokeWidth=2.5).encode(
         x,
         alt.Y("mean(value):Q", title=None, scale=scale),

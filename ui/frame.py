@@ -1,6 +1,5 @@
 """What every page has: its address, the navigation, the style; and what is opened once for all of them."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ from kb import db
 from kb.tables import MilestoneRow
 
 STYLE = Path(__file__).parent / "style.css"
+ICON = Path(__file__).parent / "icon.svg"
 
 
 def show() -> None:
     """Draws the page that the address names."""
-    st.set_page_config(page_title="The executable history of deep learning", page_icon=":material/timeline:", layout="wide")
+    st.set_page_config(page_title="The executable history of deep learning", page_icon=str(ICON), layout="wide")
     st.html(STYLE)
     st.navigation(list(pages().values()), position="top").run()
 
@@ -25,17 +25,13 @@ def pages() -> dict[str, Any]:
     """The pages by their address. Those of one milestone or run are reached by links, not from the menu."""
     from ui.pages import claims, milestone, run, runs, search, timeline
 
-    def page(draw: Callable[[], None], address: str, title: str, icon: str, *, menu: bool = True, home: bool = False) -> Any:
-        visibility = "visible" if menu else "hidden"
-        return st.Page(draw, url_path=address, title=title, icon=icon, default=home, visibility=visibility)  # type: ignore[arg-type]
-
     return {
-        "timeline": page(timeline.show, "timeline", "Timeline", ":material/timeline:", home=True),
-        "search": page(search.show, "search", "Search", ":material/search:"),
-        "claims": page(claims.show, "claims", "Claims", ":material/fact_check:"),
-        "runs": page(runs.show, "runs", "Runs", ":material/play_circle:"),
-        "milestone": page(milestone.show, "milestone", "Milestone", ":material/article:", menu=False),
-        "run": page(run.show, "run", "Run", ":material/monitoring:", menu=False),
+        "timeline": st.Page(timeline.show, url_path="timeline", title="Timeline", default=True),
+        "search": st.Page(search.show, url_path="search", title="Search"),
+        "claims": st.Page(claims.show, url_path="claims", title="Claims"),
+        "runs": st.Page(runs.show, url_path="runs", title="Runs"),
+        "milestone": st.Page(milestone.show, url_path="milestone", title="Milestone", visibility="hidden"),
+        "run": st.Page(run.show, url_path="run", title="Run", visibility="hidden"),
     }
 
 

@@ -26,7 +26,10 @@ STATUS_COLORS: dict[str, BadgeColor] = {
     "cancelled": "gray",
     "interrupted": "orange",
 }
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 def kicker(track: str, *words: str) -> None:
@@ -44,7 +47,7 @@ def people(entry: dict[str, Any]) -> str:
 
 
 def when(date: str) -> str:
-    """"2014-06-15" -> "15 June 2014"; less precise dates likewise."""
+    """ "2014-06-15" -> "15 June 2014"; less precise dates likewise."""
     year, *rest = date.split("-")
     if not rest:
         return year
@@ -68,21 +71,18 @@ def number(value: float | None) -> str:
 def figures(claim: ClaimRow, measured: RunVerdict | None) -> None:
     """What the paper says and what was measured, one under the other."""
     given: dict[str, Any] = claim.published or {}
-    rows = [
-        ("", "baseline", "idea", ""),
-        ("paper", number(given.get("baseline")), number(given.get("idea")), given.get("unit", "no figure published")),
-    ]
+    paper = (number(given.get("baseline")), number(given.get("idea")), given.get("unit", "no figure published"))
+    rows = [("", "baseline", "idea", ""), ("paper", *paper)]
     if measured:
-        span = "" if measured.low is None or measured.high is None else f", 95% interval {measured.low:.3g} to {measured.high:.3g}"
-        gain = "" if measured.effect is None else f" (gain {measured.effect:.3g}{span})"
-        rows.append(("here", number(measured.baseline), number(measured.measured), measured.unit + gain))
-    cells = "".join(
-        f'<span class="{"head" if row[0] == "" else ""}">{escape(a)}</span><span class="{"head" if row[0] == "" else ""}">{escape(b)}</span>'
-        f'<span class="{"head" if row[0] == "" else ""}">{escape(c)}</span><span class="unit">{escape(d)}</span>'
-        for row in rows
-        for a, b, c, d in [row]
-    )
+        rows.append(("here", number(measured.baseline), number(measured.measured), measured.unit + _gain(measured)))
+    cells = "".join(f"<span>{escape(cell)}</span>" for row in rows for cell in row)
     st.html(f'<div class="kb-figures">{cells}</div>')
+
+
+def _gain(measured: RunVerdict) -> str:
+    if measured.low is None:
+        return ""
+    return f" (gain {measured.effect:.3g}; 95% interval {measured.low:.3g} to {measured.high:.3g})"
 
 
 def ago(then: float) -> str:

@@ -36,7 +36,9 @@ def test_what_ast_reads_is_what_import_gives(name: str) -> None:
     read, imported = implementations.read(name), module(name)
     assert {key: dataclasses.asdict(preset) for key, preset in imported.PRESETS.items()} == read.presets
     assert dataclasses.asdict(imported.Config()) == {s.name: s.default for s in read.settings}
-    assert all(setting.comment for setting in read.settings), "each setting says where the paper gives it, or that it is ours"
+    assert all(setting.comment for setting in read.settings), (
+        "each setting says where the paper gives it, or that it is ours"
+    )
     assert {"seed", "seeds"} <= {setting.name for setting in read.settings}
     assert set(read.doc) >= {"Claims", "Deviations", "Shapes"}
 

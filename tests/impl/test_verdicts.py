@@ -13,7 +13,9 @@ values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12)
 
 
 def judged(idea: list[float], baseline: list[float], margin: float = 1.0) -> str:
-    return compare("c", dict(enumerate(idea)), dict(enumerate(baseline)), better="lower", margin=margin, unit="%").verdict
+    return compare(
+        "c", dict(enumerate(idea)), dict(enumerate(baseline)), better="lower", margin=margin, unit="%"
+    ).verdict
 
 
 def test_a_clear_gain_is_reproduced() -> None:

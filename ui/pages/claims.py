@@ -16,7 +16,9 @@ def show() -> None:
     for one in found:
         with st.container(border=True, gap="xsmall"):
             milestone = frame.milestones()[one.claim.milestone]
-            outcome = words.verdict(one.verdict.verdict) if one.verdict else '<span class="kb-verdict">not measured</span>'
+            outcome = (
+                words.verdict(one.verdict.verdict) if one.verdict else '<span class="kb-verdict">not measured</span>'
+            )
             st.html(outcome)
             st.markdown(f"{frame.plain(one.claim.says)} :gray[{frame.plain(one.claim.where)}]")
             words.figures(one.claim, one.verdict)

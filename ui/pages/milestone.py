@@ -1,5 +1,6 @@
 """One milestone: its story, its place in the lineage, its claims with what was measured, its code, and a button to run it."""
 
+from html import escape
 from typing import Any
 
 import streamlit as st
@@ -27,7 +28,10 @@ def show() -> None:
     row = db.milestone(frame.engine(), name)
     if row is None:
         st.title("No such milestone")
-        st.write("The timeline has nothing with the id", f"`{name.replace('`', '')}`." if name else "that this address lacks.")
+        st.write(
+            "The timeline has nothing with the id",
+            f"`{name.replace('`', '')}`." if name else "that this address lacks.",
+        )
         frame.link("timeline", "To the timeline")
         return
     entry = row.entry
@@ -66,8 +70,9 @@ def _lineage(row: MilestoneRow) -> None:
             st.caption("Nothing on the timeline.")
         for step in steps:
             target = frame.milestones()[step.id]
-            frame.link("milestone", f"{target.short}, {target.date[:4]}", id=step.id)
-            st.caption(f"{VERBS[step.via]}{': ' + frame.plain(step.how) if step.how else ''}")
+            with st.container(gap=None):
+                frame.link("milestone", f"{target.short}, {target.date[:4]}", id=step.id)
+                st.caption(f"{VERBS[step.via]}{': ' + frame.plain(step.how) if step.how else ''}")
 
 
 def _facts(entry: dict[str, Any]) -> None:
@@ -91,7 +96,8 @@ def _facts(entry: dict[str, Any]) -> None:
         rows = [
             {
                 "figure": name.replace("_", " "),
-                "value": f"{figure['value']:,} {figure['unit']}" + (f", {figure['format']}" if "format" in figure else ""),
+                "value": f"{figure['value']:,} {figure['unit']}"
+                + (f", {figure['format']}" if "format" in figure else ""),
                 "given in": figure["where"],
             }
             for name, figure in spec.items()
@@ -108,7 +114,8 @@ def _claims(row: MilestoneRow) -> None:
             st.markdown(f"{frame.plain(claim.says)}  \n:gray[{frame.plain(claim.where)}]")
             words.figures(claim, measured)
             if standing.run and measured:
-                st.html(words.verdict(measured.verdict) + f" on {words.device(standing.run).split(' ')[0]}, preset {standing.run.preset}")
+                with_what = f"preset {standing.run.preset}, {words.device(standing.run)}"
+                st.html(f"{words.verdict(measured.verdict)} <span>with {escape(with_what)}</span>")
                 frame.link("run", "The run that measured it", id=standing.run.id)
             else:
                 st.caption("Not measured on this machine yet.")
@@ -116,7 +123,12 @@ def _claims(row: MilestoneRow) -> None:
 
 def _launch(implementation: Implementation) -> None:
     st.header("Run it", anchor="run-it")
-    hints = {"smoke": "seconds; proves nothing", "quick": "about a minute", "full": "minutes", "paper": "as published: hours"}
+    hints = {
+        "smoke": "seconds; proves nothing",
+        "quick": "about a minute",
+        "full": "minutes",
+        "paper": "as published: hours",
+    }
     preset = st.segmented_control(
         "Preset",
         list(implementation.presets),
@@ -161,7 +173,10 @@ def _runs(implementation: Implementation) -> None:
     for run in found:
         text = f"{run.preset} on {words.device(run).split(' ')[0]}, {run.status}, {words.ago(run.submitted)}"
         st.page_link(
-            frame.pages()["run"], label=frame.plain(text), icon=words.STATUS_ICONS[run.status], query_params={"id": run.id}
+            frame.pages()["run"],
+            label=frame.plain(text),
+            icon=words.STATUS_ICONS[run.status],
+            query_params={"id": run.id},
         )
 
 

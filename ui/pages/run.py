@@ -21,19 +21,18 @@ def show() -> None:
         st.write("No run has this address's id. It may be of another database (KB_HOME).")
         frame.link("runs", "To the runs")
         return
-    st.title(run.id, anchor=False)
-    _where_from(run)
+    _head(run)
     live = run.status not in store.ENDED
     st.fragment(_body, run_every=REFRESH if live else None)(run_id, live)
 
 
-def _where_from(run: Run) -> None:
-    with st.container(horizontal=True):
-        for row in frame.milestones().values():
-            if row.implementation == run.implementation:
-                frame.link("milestone", row.title, id=row.id)
-        changed = ", ".join(f"{name}={value}" for name, value in run.changes.items())
-        st.caption(f"preset **{run.preset}**{', with ' + frame.plain(changed) if changed else ''}")
+def _head(run: Run) -> None:
+    papers = [row for row in frame.milestones().values() if row.implementation == run.implementation]
+    st.title(frame.plain(f"{papers[0].short if papers else run.implementation}, {run.preset}"), anchor=False)
+    for row in papers:
+        frame.link("milestone", row.title, id=row.id)
+    changed = "".join(f", {name}={value}" for name, value in run.changes.items())
+    st.caption(frame.plain(f"run {run.id}{changed}"))
 
 
 def _body(run_id: str, live: bool) -> None:

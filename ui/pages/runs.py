@@ -19,7 +19,9 @@ def _list(moving: bool) -> None:
     if moving and all(run.status in store.ENDED for run in found):
         st.rerun()
     if not found:
-        st.info("Nothing has run here yet. Open a paper that runs, and press its button.", icon=":material/play_circle:")
+        st.info(
+            "Nothing has run here yet. Open a paper that runs, and press its button.", icon=":material/play_circle:"
+        )
         frame.link("search", "Papers that run", q="has:impl")
         return
     for run in found:

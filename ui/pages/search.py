@@ -7,7 +7,14 @@ import streamlit as st
 from kb import search as box
 from ui import frame, words
 
-EXAMPLES = ("track:hardware year:2012..2017", "has:impl", "from:backprop", "to:dropout", "claim:reproduced", "author:hinton")
+EXAMPLES = (
+    "track:hardware year:2012..2017",
+    "has:impl",
+    "from:backprop",
+    "to:dropout",
+    "claim:reproduced",
+    "author:hinton",
+)
 
 
 def show() -> None:

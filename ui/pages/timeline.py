@@ -31,7 +31,9 @@ def show() -> None:
     if selected:
         _card(found[selected])
     else:
-        st.caption("Click a milestone to read about it. Scroll to zoom, drag to move; the keys + and - and the arrows do the same.")
+        st.caption(
+            "Click a milestone to read about it. Scroll to zoom, drag to move; the keys + and - and the arrows do the same."
+        )
 
 
 def _items(found: dict[str, MilestoneRow]) -> list[dict[str, Any]]:

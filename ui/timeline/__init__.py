@@ -50,7 +50,7 @@ ERAS: list[dict[str, Any]] = [
     },
 ]
 
-# Milestones travel as one list per milestone in this order: at thousands of them, names repeated in each would double the message.
+# A milestone travels as a list in this order: at thousands of them, names repeated in each would double the message.
 FIELDS = ("id", "short", "title", "date", "start", "end", "track", "kind", "idea", "runs", "weight")
 
 _HERE = Path(__file__).parent
