@@ -1,0 +1,144 @@
+"""Every page drawn by Streamlit's AppTest: whole, empty, and asked for what isn't there."""
+
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import Session
+from streamlit.testing.v1 import AppTest
+
+from kb import db, loader
+from kb.runs import store
+from kb.tables import Run, RunRow, RunVerdict
+
+SECONDS = 60
+
+
+def draw(page: str) -> None:
+    """One page inside the frame's navigation, as the address would open it."""
+    import importlib
+
+    import streamlit as st
+
+    from ui import frame
+
+    st.navigation(list(frame.pages().values()), position="hidden")
+    importlib.import_module(f"ui.pages.{page}").show()
+
+
+def opened(page: str, **query: str) -> AppTest:
+    import streamlit as st
+
+    st.cache_resource.clear()
+    app = AppTest.from_function(draw, args=(page,), default_timeout=SECONDS)
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    """All the text of a page."""
+    parts: list[Any] = [
+        *app.title,
+        *app.header,
+        *app.subheader,
+        *app.markdown,
+        *app.caption,
+        *app.error,
+        *app.info,
+        *app.code,
+    ]
+    html = [str(element.proto.body) for element in app.main if element.type == "html"]
+    return "\n".join([str(part.value) for part in parts] + html)
+
+
+@pytest.fixture
+def a_run(loaded: Engine) -> str:
+    """A run that has ended, without the time it takes."""
+    with Session(loaded) as session:
+        session.add(Run(id="dropout-1", implementation="dropout", preset="quick", device="cpu", status="failed", submitted=time.time(),
+                        started=time.time() - 9, finished=time.time(), reason="ValueError: <b>no</b>", traceback="Traceback: boom",
+                        source_hash="0", settings={"seed": 0}))  # fmt: skip
+        for step in range(3):
+            values = {"net": "dropout", "seed": 0, "step": step, "loss": 1.0 / (step + 1)}
+            session.add(RunRow(run="dropout-1", number=step, at=time.time(), values=values))
+        session.add(RunVerdict(run="dropout-1", claim="lower-test-error", number=0, verdict="inconclusive", measured=1.0, baseline=2.0,
+                               unit="%", effect=1.0, low=-1.0, high=3.0, n=5, rule="by a rule"))  # fmt: skip
+        session.commit()
+    return "dropout-1"
+
+
+@pytest.mark.parametrize("page", ["timeline", "search", "claims", "runs", "milestone", "run"])
+def test_an_empty_database_is_no_error(page: str, engine: Engine) -> None:
+    assert opened(page).title
+
+
+def test_home_names_what_is_there(loaded: Engine, timeline: loader.Timeline) -> None:
+    assert f"{len(timeline.milestones)} milestones" in words(opened("timeline"))
+    assert "Dropout: A Simple Way" in words(opened("timeline", at="dropout")).replace("\\", "")
+    assert opened("timeline", at="nothing").title
+
+
+@pytest.mark.parametrize(
+    "name", ["dropout", "tesla-v100", "pytorch", "imagenet", "deep-learning-book", "cs231n", "dartmouth"]
+)
+def test_a_milestone_of_each_kind(loaded: Engine, name: str) -> None:
+    row = db.milestone(loaded, name)
+    assert row
+    text = words(opened("milestone", id=name)).replace("\\", "")
+    assert row.title in text
+    assert row.entry["sources"][0]["url"] in text
+
+
+def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engine) -> None:
+    app = opened("milestone", id="dropout")
+    text = words(app).replace("\\", "")
+    assert "fewer test errors" in text and "Not measured on this machine yet" in text
+    assert "def scaling_gap" in text
+    fields = {field.label: field.value for field in app.text_input}
+    assert fields["updates"] == "1000" and fields["p_hidden"] == "0.5" and fields["device"] == "auto"
+
+
+def test_a_setting_that_does_not_fit_is_refused_in_the_form(loaded: Engine) -> None:
+    app = opened("milestone", id="dropout")
+    next(field for field in app.text_input if field.label == "updates").set_value("many")
+    app.button[0].click().run()
+    assert "updates" in app.error[0].value
+    assert store.latest(loaded) == []
+
+
+def test_a_run_that_failed_shows_why(a_run: str) -> None:
+    app = opened("run", id=a_run)
+    text = words(app)
+    assert "Traceback: boom" in text
+    assert "inconclusive" in text and "by a rule" in text
+    assert "<b>" not in app.error[0].value.replace("\\<b\\>", "")
+    assert [link.label for link in opened("runs").get("page_link")]
+
+
+def test_what_is_not_there_says_so(loaded: Engine) -> None:
+    assert "No such milestone" in words(opened("milestone", id="nothing"))
+    assert "No such run" in words(opened("run", id="nothing"))
+
+
+def test_searching(loaded: Engine) -> None:
+    app = opened("search", q="gpu track:hardware")
+    assert "<mark>" in words(app)
+    assert "can't be read" in words(opened("search", q="trak:hardware"))
+    app.text_input[0].set_value("zzzzqqqq").run()
+    assert "Nothing on the timeline matches" in words(app)
+    assert "zzzzqqqq" in app.query_params["q"]
+
+
+def test_claims_count_what_was_measured(a_run: str, loaded: Engine) -> None:
+    assert "none yet" in words(opened("claims")), "a failed run proves nothing"
+    with Session(loaded) as session:
+        run = session.get(Run, a_run)
+        assert run
+        run.status = "succeeded"
+        session.add(run)
+        session.commit()
+    assert "1 inconclusive" in words(opened("claims"))
