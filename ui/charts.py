@@ -13,29 +13,44 @@ MOST_POINTS = 4000  # more than a screen can show: the rest is thinned evenly
 
 
 def curves(rows: list[dict[str, Any]], key: str) -> None:
-    """A chart of one measure, chosen among those that have curves; nothing where there are none yet."""
+    """A chart of one measure, chosen among those that have curves; nothing where there are none yet.
+
+    Until somebody chooses, it is the measure with the most points, which changes as the run goes on.
+    """
     points = _points(rows)
     if points.empty:
         return
     measures = list(dict.fromkeys(points["measure"]))
+    widget, picked = f"measure-{key}", f"measure-picked-{key}"
+    if not st.session_state.get(picked):
+        st.session_state[widget] = max(reversed(measures), key=lambda name: int((points["measure"] == name).sum()))
     st.subheader("Curves", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        measure = st.segmented_control("Measure", measures, default=measures[-1], required=True, key=f"measure-{key}")
+        measure = st.segmented_control(
+            "Measure",
+            measures,
+            required=True,
+            format_func=lambda name: name.replace("_", " "),
+            key=widget,
+            on_change=lambda: st.session_state.update({picked: True}),
+        )
         log = st.toggle("log scale", key=f"log-{key}")
-    chosen = points[points["measure"] == (measure or measures[-1])]
-    st.altair_chart(_chart(chosen, log=log), key=f"curves-{key}")
+    st.altair_chart(_chart(points[points["measure"] == measure], log=log), key=f"curves-{key}")
 
 
 def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """measure, series (what tells its curves apart), seed, step, value; only of curves with more than one point."""
+    found = {name: line for name, line in store.series(row for row in rows if "step" in row).items() if len(line) > 1}
+    shared: dict[str, set[tuple[str, str]]] = {}
+    for name in found:
+        shared[name.measure] = shared.get(name.measure, set(name.labels)) & set(name.labels)
     records = []
-    for name, line in store.series(row for row in rows if "step" in row).items():
-        measure, *labels = name.split(" ")
-        seed = next((label for label in labels if label.startswith("seed=")), "")
-        series = " ".join(label.split("=", 1)[-1] for label in labels if not label.startswith("seed="))
-        records += [(measure, series or measure, seed, x, y) for x, y in line]
-    points = pd.DataFrame(records, columns=["measure", "series", "seed", "step", "value"])
-    several = points.groupby(["measure", "series"])["step"].transform("nunique") > 1
-    return points[several]
+    for name, line in found.items():
+        own = [label for label in name.labels if label[0] != "seed" and label not in shared[name.measure]]
+        series = ", ".join(f"n={value}" if label == "n" else value for label, value in own) or name.measure
+        seed = dict(name.labels).get("seed", "")
+        records += [(name.measure, series, seed, x, y) for x, y in line]
+    return pd.DataFrame(records, columns=["measure", "series", "seed", "step", "value"])
 
 
 def _chart(points: pd.DataFrame, *, log: bool) -> Any:

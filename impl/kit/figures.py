@@ -84,7 +84,9 @@ def sheets(
     """Side by side, one sheet of small grey images [N, H, W] for each title: filters, samples, reconstructions."""
     drawn, axes = canvas(1, len(panels), width=7.0, height=0.4 + 7.0 / len(panels) * _aspect(panels, columns))
     for ax, (title, images) in zip(_list(axes), panels.items(), strict=True):
-        ax.imshow(tiles(images, columns, symmetric=symmetric).numpy(), cmap="RdBu_r" if symmetric else "gray", vmin=0, vmax=1)
+        ax.imshow(
+            tiles(images, columns, symmetric=symmetric).numpy(), cmap="RdBu_r" if symmetric else "gray", vmin=0, vmax=1
+        )
         ax.set_title(title)
         ax.set_axis_off()
     return figure(name, drawn, caption, step)

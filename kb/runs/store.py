@@ -170,20 +170,31 @@ Point = tuple[float, float]
 LABELS = ("n", "seed")  # numbers that say which series a row belongs to
 
 
-def series(values: Iterable[dict[str, Any]]) -> dict[str, list[Point]]:
-    """Rows to curves. A curve is a measure with the words, `n` and `seed` that go with it: "loss net=dropout seed=0".
+@dataclass(frozen=True)
+class Series:
+    """What a curve shows: a measure, and the words, `n` and `seed` that go with it."""
+
+    measure: str
+    labels: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return " ".join([self.measure, *(f"{name}={value}" for name, value in self.labels)])
+
+
+def series(values: Iterable[dict[str, Any]]) -> dict[Series, list[Point]]:
+    """Rows to curves.
 
     x is the row's `step`, or its place among the rows of that curve where it has none. Values that aren't finite are
     left out: they can't be drawn, and the rows keep them.
     """
-    curves: dict[str, list[Point]] = {}
-    counts: dict[str, int] = {}
+    curves: dict[Series, list[Point]] = {}
+    counts: dict[Series, int] = {}
     for row in values:
-        words = " ".join(f"{k}={v}" for k, v in row.items() if isinstance(v, str) or k in LABELS)
+        labels = tuple((k, str(v)) for k, v in row.items() if isinstance(v, str) or k in LABELS)
         for measure, value in row.items():
             if measure in ("step", *LABELS) or isinstance(value, str | bool):
                 continue
-            name = f"{measure} {words}".strip()
+            name = Series(measure, labels)
             counts[name] = counts.get(name, -1) + 1
             if math.isfinite(value):
                 curves.setdefault(name, []).append((float(row.get("step", counts[name])), float(value)))
@@ -213,7 +224,7 @@ def describe(engine: Engine, run_id: str) -> dict[str, Any]:
         "git_commit": run.git_commit,
         "environment": run.environment,
         "usage": run.usage,
-        "metrics": {name: points[-1][1] for name, points in curves.items()},
+        "metrics": {str(name): points[-1][1] for name, points in curves.items()},
         "verdicts": [
             {
                 "claim": v.claim,

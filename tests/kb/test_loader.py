@@ -100,7 +100,7 @@ def test_every_rule_names_place_and_remedy(tmp_path: Path, old: str, new: str, e
         ("impl: dropout", "impl: droput", '34:9: there is no impl/droput.py; did you mean "dropout"?'),
         ("  impl: dropout\n", "", '"impl" is missing for a paper'),
         ("id: data-size", "id: data-siz", 'impl/dropout.py measures no claim "data-siz"; did you mean "data-size"?'),
-        ("    - {id: data-size, says: more then less, where: Sec. 7.4}\n", "", 'measures the claim "data-size", which no entry'),
+        ("    - {id: data-size, says: more then less, where: Sec. 7.4}\n", "", 'the claim "data-size", which no entry names'),
         ("id: data-size", "id: weight-scaling", 'the claim "weight-scaling" is given twice'),
         (", where: Table 2", "", '"where" is missing in'),
     ],

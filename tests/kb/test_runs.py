@@ -142,7 +142,13 @@ def test_a_run_that_ignores_being_asked_is_ended_with_its_children(
     loaded: Engine, until: Until, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.2)
-    stubborn = "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork()\nprint('ready', flush=True)\ntime.sleep(600)"
+    stubborn = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.fork()
+print("ready", flush=True)
+time.sleep(600)
+"""
     worker = supervisor.Worker.__new__(supervisor.Worker)
     worker.process = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
     assert worker.process.stdout and worker.process.stdin
@@ -175,7 +181,7 @@ def test_series_tell_nets_and_seeds_apart() -> None:
         {"net": "a", "seed": 0, "step": 3, "loss": 1.0},
         {"gap": 0.5},
     ]
-    assert store.series(rows) == {
+    assert {str(name): points for name, points in store.series(rows).items()} == {
         "loss net=a seed=0": [(1.0, 3.0), (3.0, 1.0)],
         "loss net=a seed=1": [(1.0, 2.0)],
         "gap": [(0.0, 0.5)],
