@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 from streamlit.testing.v1 import AppTest
 
-from kb import db, loader
+from kb import db, implementations, loader
 from kb.runs import store
 from kb.tables import Run, RunRow, RunVerdict
 
@@ -126,7 +126,9 @@ def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engi
     assert "fewer test errors" in text and "Not measured on this machine yet" in text
     assert "def scaling_gap" in text
     fields = {field.label: field.value for field in app.text_input}
-    assert fields["updates"] == "1000" and fields["p_hidden"] == "0.5" and fields["device"] == "auto"
+    quick = implementations.read("dropout").presets["quick"]
+    assert fields["device"] == "auto"
+    assert {name: fields[name] for name in ("updates", "p_hidden")} == {n: repr(quick[n]) for n in ("updates", "p_hidden")}
 
 
 def test_a_setting_that_does_not_fit_is_refused_in_the_form(loaded: Engine) -> None:
