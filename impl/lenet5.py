@@ -283,7 +283,7 @@ def pictures(net: LeNet5, x: Tensor, D: Tensor) -> Iterator[Figure]:
     panels |= {name: (made[name][0], columns) for name, columns in (("C1", 2), ("S2", 2), ("C3", 4), ("S4", 4))}
     drawn, axes = canvas(1, 7, width=10, height=2.1)
     for ax, title in zip(axes, ("input", "C1", "S2", "C3", "S4", "F6 as 7 x 12"), strict=False):
-        ax.imshow(tiles(*panels[title]), cmap="gray")
+        ax.imshow(tiles(*panels[title]).numpy(), cmap="gray")
         ax.set_title(title)
         ax.set_axis_off()
     axes[6].barh(range(10), made["output"][0].tolist(), color=PALETTE[0])
@@ -301,7 +301,7 @@ def pictures(net: LeNet5, x: Tensor, D: Tensor) -> Iterator[Figure]:
     wrong = (given != D).nonzero().flatten()[:24].tolist()
     drawn, axes = canvas(3, 8, height=3.4)
     for ax, i in zip(axes.flat, wrong, strict=False):
-        ax.imshow(x[i, 0].cpu(), cmap="gray")
+        ax.imshow(x[i, 0].cpu().numpy(), cmap="gray")
         ax.set_title(f"{int(D[i])} as {int(given[i])}")
     for ax in axes.flat:
         ax.set_axis_off()

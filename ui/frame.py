@@ -1,5 +1,7 @@
 """What every page has: its address, the navigation, the style; and what is opened once for all of them."""
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,23 @@ def show() -> None:
 @st.cache_resource
 def pages() -> dict[str, Any]:
     """The pages by their address. Those of one milestone or run are reached by links, not from the menu."""
-    from ui.pages import claims, milestone, run, runs, search, timeline
-
     return {
-        "timeline": st.Page(timeline.show, url_path="timeline", title="Timeline", default=True),
-        "search": st.Page(search.show, url_path="search", title="Search"),
-        "claims": st.Page(claims.show, url_path="claims", title="Claims"),
-        "runs": st.Page(runs.show, url_path="runs", title="Runs"),
-        "milestone": st.Page(milestone.show, url_path="milestone", title="Milestone", visibility="hidden"),
-        "run": st.Page(run.show, url_path="run", title="Run", visibility="hidden"),
+        "timeline": st.Page(_later("timeline"), url_path="timeline", title="Timeline", default=True),
+        "search": st.Page(_later("search"), url_path="search", title="Search"),
+        "claims": st.Page(_later("claims"), url_path="claims", title="Claims"),
+        "runs": st.Page(_later("runs"), url_path="runs", title="Runs"),
+        "milestone": st.Page(_later("milestone"), url_path="milestone", title="Milestone", visibility="hidden"),
+        "run": st.Page(_later("run"), url_path="run", title="Run", visibility="hidden"),
     }
+
+
+def _later(name: str) -> Callable[[], None]:
+    """A page that is imported when it is first drawn: the home page doesn't wait for the libraries of the charts."""
+
+    def draw() -> None:
+        importlib.import_module(f"ui.pages.{name}").show()
+
+    return draw
 
 
 @st.cache_resource
