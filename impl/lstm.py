@@ -28,9 +28,7 @@ class Config:
     blocks: int = 2  # Sec. 5.4, "Architecture"
     size: int = 2  # same: cells in a block
     optimizer: str = "SGD"  # App. A.1, Eq. 17
-    rates: tuple[float, ...] = (
-        0.5,
-    )  # Sec. 5.4, "Training/Testing"; of several, each net takes the best on validation sequences
+    rates: tuple[float, ...] = (0.5,)  # Sec. 5.4, "Training/Testing"; of several, each net takes the best
     batch: int = 1  # same: online
     updates: int = 74_000  # Table 7, row 1: sequences until success
     test: int = 2_560  # Sec. 5.4, "Results"

@@ -43,6 +43,7 @@ def show() -> None:
         st.markdown(entry["story"])
         for sentence in entry.get("unconfirmed", []):
             st.caption(f":material/help: Unconfirmed: {frame.plain(sentence)}")
+        _spec(entry)
     with beside:
         _lineage(row)
         _facts(entry)
@@ -92,6 +93,9 @@ def _facts(entry: dict[str, Any]) -> None:
     lines += [f"**{name}** <{address}>" for name, address in addresses.items() if address]
     if lines:
         st.markdown("**Facts**\n\n" + "  \n".join(lines))
+
+
+def _spec(entry: dict[str, Any]) -> None:
     if spec := entry.get("spec"):
         rows = [
             {
