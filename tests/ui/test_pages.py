@@ -128,7 +128,9 @@ def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engi
     fields = {field.label: field.value for field in app.text_input}
     quick = implementations.read("dropout").presets["quick"]
     assert fields["device"] == "auto"
-    assert {name: fields[name] for name in ("updates", "p_hidden")} == {n: repr(quick[n]) for n in ("updates", "p_hidden")}
+    assert {name: fields[name] for name in ("updates", "p_hidden")} == {
+        n: repr(quick[n]) for n in ("updates", "p_hidden")
+    }
 
 
 def test_a_setting_that_does_not_fit_is_refused_in_the_form(loaded: Engine) -> None:
