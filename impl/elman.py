@@ -152,7 +152,7 @@ def as_torch_rnn(nets: Nets, at: int) -> nn.RNN:
 
     sigma(u) = (1 + tanh(u/2)) / 2, so with h = (1 + k) / 2 the recurrence in k has tanh units, and h = 1/2 is k = 0.
     """
-    W, U, b, _, _ = (w[at].double().cpu() for w in nets.weights)
+    W, U, b, _, _ = (w[at].cpu().double() for w in nets.weights)
     H = len(U)
     rnn = nn.RNN(1, H, batch_first=True, dtype=torch.float64)
     bias = b[0] / 2 + U.sum(0) / 4
@@ -165,8 +165,8 @@ def as_torch_rnn(nets: Nets, at: int) -> nn.RNN:
 @torch.no_grad()
 def torch_gap(nets: Nets, at: int, z: Tensor) -> float:
     """Largest difference between our hidden units and torch's over bits z, [T], in double precision."""
-    W, U, b, _, _ = (w[at].double().cpu() for w in nets.weights)
-    z = z.double().cpu()
+    W, U, b, _, _ = (w[at].cpu().double() for w in nets.weights)
+    z = z.cpu().double()
     h, ours = torch.full((1, len(U)), START, dtype=torch.float64), []
     for x in z:
         h = torch.sigmoid(x * W + h @ U + b)
