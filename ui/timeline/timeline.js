@@ -358,14 +358,23 @@ class Timeline {
     this.paper = read("--st-background-color", "#ffffff");
     this.accent = read("--st-primary-color", "#c2386b");
     this.font = style.fontFamily;
-    this.g.fillStyle = this.paper; // the canvas turns any CSS colour into #rrggbb
-    const [r, g, b] = [1, 3, 5].map((at) => parseInt(String(this.g.fillStyle).slice(at, at + 2), 16));
-    this.dark = 0.3 * r + 0.59 * g + 0.11 * b < 128;
+    const theme = [this.ink, this.paper, this.accent, this.font].join();
+    if (theme === this.theme) return;
+    this.theme = theme;
+    const [ink, paper] = [this.rgb(this.ink), this.rgb(this.paper)];
+    this.dark = 0.3 * paper[0] + 0.59 * paper[1] + 0.11 * paper[2] < 128;
+    const tint = (share) => `rgb(${paper.map((part, i) => Math.round(part + (ink[i] - part) * share)).join()})`;
+    this.bands = [this.paper, tint(0.045)]; // eras, in turn
     this.colours = this.dark ? COLOURS.dark : COLOURS.light;
     this.led = this.dark ? "#ff8fa8" : "#c22552"; // away from the four tracks; what it built on is plain ink
     this.sprites.clear();
     this.widths.clear();
     this.map = null;
+  }
+
+  rgb(colour) {
+    this.g.fillStyle = colour; // the canvas turns any CSS colour into #rrggbb
+    return [1, 3, 5].map((at) => parseInt(String(this.g.fillStyle).slice(at, at + 2), 16));
   }
 
   resize() {
@@ -374,8 +383,9 @@ class Timeline {
     this.ratio = window.devicePixelRatio || 1;
     this.width = width;
     this.high = height;
-    this.canvas.width = Math.round(width * this.ratio);
-    this.canvas.height = Math.round(height * this.ratio);
+    const pixels = [Math.round(width * this.ratio), Math.round(height * this.ratio)];
+    const same = this.canvas.width === pixels[0] && this.canvas.height === pixels[1];
+    if (!same) [this.canvas.width, this.canvas.height] = pixels; // this also wipes it
     this.narrow = width < 640;
     this.left = this.narrow ? 8 : 108; // lane names stand beside the lanes, or on a phone above them
     this.wide = width - this.left - (this.narrow ? 8 : 14);
@@ -385,9 +395,11 @@ class Timeline {
     this.namesHigh = this.narrow ? 16 : 0;
     const rows = Math.max(1, Math.floor((this.laneHigh - this.namesHigh - 12) / ROW));
     if (rows !== this.laneRows) assignRows(this.items, (this.laneRows = rows));
+    if (same) return this.changed();
     this.sprites.clear();
     this.map = null;
-    this.changed();
+    cancelAnimationFrame(this.frame);
+    this.draw(performance.now()); // now: the observer comes after this frame's callbacks, and a wiped canvas would show
   }
 
   // ---- Frames ---------------------------------------------------------------------------------------------------
@@ -446,7 +458,10 @@ class Timeline {
     if (this.shown.length < 500) for (const item of this.shown) dotsTaken.take(item.x - 3, item.y - 3, 6, 6);
     this.labels = [];
     let attempts = 0;
-    for (const item of first) if (this.shown.includes(item)) this.place(item);
+    // Arcs leave an earlier milestone to the right, so its name goes to the left of it.
+    const sources = new Set(arcs.filter((arc) => arc.builtOn).map((arc) => arc.other));
+    for (const item of first) if (this.shown.includes(item)) this.place(item, sources.has(item));
+    for (const arc of arcs) this.bend(arc);
     for (const item of this.shown) {
       if (first.has(item)) continue;
       if (attempts++ > ATTEMPTS) break;
@@ -454,14 +469,30 @@ class Timeline {
     }
   }
 
-  place(item) {
+  // The curve of an arc; the names of bystanders keep off it.
+  bend(arc) {
+    const { earlier, later } = arc;
+    const across = later.x - earlier.x;
+    const level = earlier.lane === later.lane && Math.abs(earlier.y - later.y) < ROW * 1.5;
+    const lift = level ? Math.min(46, Math.abs(across) * 0.3) : 0;
+    const reach = Math.max(24, Math.abs(across) * 0.45);
+    const end = later.x - 9; // the arrow stops at the rim of the dot
+    const xs = [earlier.x, earlier.x + reach, end - reach, end - 5];
+    const ys = [earlier.y, earlier.y - lift, later.y - lift, later.y];
+    arc.curve = { xs, ys, end };
+    const on = (p, t) => p[0] * (1 - t) ** 3 + 3 * p[1] * t * (1 - t) ** 2 + 3 * p[2] * t * t * (1 - t) + p[3] * t ** 3;
+    const points = Math.min(400, Math.ceil((Math.abs(across) + Math.abs(later.y - earlier.y)) / 5));
+    for (let i = 0; i <= points; i++) this.labelsTaken.take(on(xs, i / points) - 1, on(ys, i / points) - 1, 2, 2);
+  }
+
+  place(item, leftFirst = false) {
     const { labelsTaken, dotsTaken } = this;
     const r = (item.r = 4 + 2.6 * item.weight);
     if (!labelsTaken.free(item.x - r, item.y - r, 2 * r, 2 * r)) return;
     const width = this.textWidth(item);
     const right = { x: item.x + r + 4, y: item.y - 8, width, high: 16 };
     const leftward = { ...right, x: item.x - r - 4 - width };
-    const inside = [right, leftward].filter((box) => box.x > this.left - 2 && box.x + width < this.width - 2);
+    const inside = (leftFirst ? [leftward, right] : [right, leftward]).filter((box) => box.x > this.left - 2 && box.x + width < this.width - 2);
     const clear = (box) => labelsTaken.free(box.x - 3, box.y, box.width + 6, box.high);
     const overNothing = (box) => clear(box) && dotsTaken.free(box.x, box.y + 2, box.width, box.high - 4);
     const box = inside.find(overNothing) ?? (this.first.has(item) || this.shown.length >= 60 ? inside.find(clear) : undefined);
@@ -517,10 +548,11 @@ class Timeline {
       const from = Math.max(i ? this.x(era.start) : 0, 0);
       const to = Math.min(i < this.eras.length - 1 ? this.x(era.to) : this.width, this.width);
       if (to <= from) return;
-      g.fillStyle = this.ink;
-      g.globalAlpha = i % 2 ? 0.045 : 0.012;
+      g.globalAlpha = 1;
+      g.fillStyle = this.bands[i % 2];
       g.fillRect(from, 0, to - from, this.bottom);
       g.globalAlpha = 0.16;
+      g.fillStyle = this.ink;
       if (i) g.fillRect(from, 0, 1, this.bottom);
       this.paintEraText(era, Math.max(from, this.left - 4) + 8, to - 8);
     });
@@ -531,6 +563,7 @@ class Timeline {
   paintEraText(era, from, to) {
     const g = this.g;
     const room = to - from;
+    era.told = false;
     if (room < 48) return;
     const most = this.narrow ? 3 : 4;
     g.fillStyle = this.ink;
@@ -542,6 +575,7 @@ class Timeline {
     g.font = `400 ${this.narrow ? 10.5 : 11.5}px ${this.font}`;
     const story = this.wrap(era.story, Math.min(room, 560));
     if (!story || story.length + title.length > most) return;
+    era.told = true;
     g.globalAlpha = 0.72;
     story.forEach((line, i) => g.fillText(line, from, 14 + (title.length + i) * 15));
   }
@@ -591,22 +625,18 @@ class Timeline {
   paintArcs() {
     const g = this.g;
     for (const arc of this.drawnArcs) {
-      const { earlier, later } = arc;
-      const across = later.x - earlier.x;
-      const bend = earlier.lane === later.lane && Math.abs(earlier.y - later.y) < ROW * 1.5 ? -Math.min(46, Math.abs(across) * 0.3) : 0;
-      const reach = Math.max(24, Math.abs(across) * 0.45);
-      const end = later.x - 9; // the arrow stops at the rim of the dot
+      const { xs, ys, end } = arc.curve;
       g.strokeStyle = g.fillStyle = arc.builtOn ? this.ink : this.led;
       g.globalAlpha = arc.other === this.hovered ? 1 : 0.72;
       g.lineWidth = arc.other === this.hovered ? 2.6 : 1.5;
       g.setLineDash(arc.builtOn ? [] : [7, 3]);
       g.beginPath();
-      g.moveTo(earlier.x, earlier.y);
-      g.bezierCurveTo(earlier.x + reach, earlier.y + bend, end - reach, later.y + bend, end - 5, later.y);
+      g.moveTo(xs[0], ys[0]);
+      g.bezierCurveTo(xs[1], ys[1], xs[2], ys[2], xs[3], ys[3]);
       g.stroke();
       g.setLineDash([]);
       g.beginPath();
-      polygon(g, end + 1, later.y, end - 7, later.y - 4, end - 7, later.y + 4);
+      polygon(g, end + 1, ys[3], end - 7, ys[3] - 4, end - 7, ys[3] + 4);
       g.fill();
     }
     g.globalAlpha = 1;
@@ -618,6 +648,7 @@ class Timeline {
     const faint = this.first.size ? 0.3 : 1;
     const quick = this.still.matches ? 1 : passed / 140;
     const perYear = this.wide / (this.view.to - this.view.from);
+    const crowded = this.shown.length >= 60 || this.first.size > 1; // dots or arcs may lie under a label
     let fading = false;
     hintsDrawn.clear(this.width, this.high);
     for (const item of this.shown) {
@@ -641,9 +672,11 @@ class Timeline {
         g.fillStyle = this.colours[item.lane];
         g.fillRect(this.x(item.start), item.y + 8, (item.end - item.start) * perYear, 1.5);
       }
-      g.globalAlpha = 0.86;
-      g.fillStyle = this.paper;
-      g.fillRect(box.x - 2, box.y + 1, box.width + 4, box.high - 2);
+      if (crowded) {
+        g.globalAlpha = 0.9;
+        g.fillStyle = this.bands[this.bandAt(box.x + box.width / 2)];
+        g.fillRect(box.x - 2, box.y + 1, box.width + 4, box.high - 2);
+      }
       g.globalAlpha = item.fade * (strong ? 1 : Math.max(faint, 0.38));
       this.stamp(item, item.r);
       g.globalAlpha = item.fade * (strong ? 1 : faint < 1 ? 0.5 : 0.94);
@@ -656,6 +689,11 @@ class Timeline {
     if (this.hovered) this.ring(this.hovered, this.colours[this.hovered.lane], 2);
     if (this.focused && this.ringed) this.ring(this.focused, this.accent, 2.5, 4);
     return fading;
+  }
+
+  bandAt(x) {
+    const time = this.time(x);
+    return Math.max(0, this.eras.findIndex((era) => time < era.to)) % 2;
   }
 
   ring(item, colour, thick, away = 2.5) {
@@ -770,7 +808,9 @@ class Timeline {
     const inside = all ? this.items.length : this.byTime.filter((item) => item.time >= from && item.time <= to).length;
     const noun = this.items.length === 1 ? "milestone" : "milestones";
     const count = all ? `${inside.toLocaleString("en")} ${noun}` : `${inside.toLocaleString("en")} of ${this.items.length.toLocaleString("en")}`;
-    const status = `${yearInWords(first, to - from)} to ${yearInWords(last, to - from)} · ${count}`;
+    const brief = this.narrow && this.drawnArcs.length > 0; // the legend needs the room
+    const scale = brief && to - from > 2 ? Infinity : to - from;
+    const status = `${yearInWords(first, scale)} to ${yearInWords(last, scale)}${brief ? "" : ` · ${count}`}`;
     if (this.status.textContent !== status) this.status.textContent = status;
     this.root.dataset.from = from.toFixed(3);
     this.root.dataset.to = to.toFixed(3);
@@ -840,7 +880,8 @@ class Timeline {
     canvas.addEventListener("pointermove", (event) => this.move(event, place(event)));
     canvas.addEventListener("pointerup", (event) => this.release(event, place(event)));
     canvas.addEventListener("pointercancel", (event) => this.pointers.delete(event.pointerId));
-    canvas.addEventListener("pointerleave", () => this.hover(null));
+    // A finger leaves when it is lifted; the card that its tap opened stays until the next touch.
+    canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.hover(null));
     canvas.addEventListener("dblclick", (event) => {
       if (event.offsetY < this.bottom && !this.hit(event.offsetX, event.offsetY, 8)) this.zoom(0.4, event.offsetX);
     });
@@ -862,6 +903,7 @@ class Timeline {
   press(event, at) {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, at);
+    if (event.pointerType === "touch") this.hover(null);
     const [one, two] = [...this.pointers.values()];
     this.grip = {
       start: at,
@@ -934,8 +976,8 @@ class Timeline {
     const item = at && at.y < this.bottom ? this.hit(at.x, at.y, 9) : null;
     const era = at && !item && at.y < this.top && at.x > this.left - 6 && this.eras.find((one) => this.time(at.x) < one.to);
     if (item && item !== this.hovered) this.cardOf(item);
-    else if (era) this.eraCard(era, at.x);
-    else if (!item) this.card.hidden = true;
+    else if (era && !era.told) this.eraCard(era, at.x);
+    else if (!item) this.card.hidden = true; // an era whose story stands in its band needs no card
     this.canvas.style.cursor = item ? "pointer" : at && at.y > this.high - 40 ? "ew-resize" : "";
     if (item === this.hovered) return;
     this.hovered = item;
@@ -1019,8 +1061,9 @@ class Timeline {
       target.tabIndex = 0;
       this.point(item, false); // a screen reader reads the button itself
     } else if (this.ringed || target === this.canvas) {
+      const before = this.ringed;
       this.ringed = target === this.canvas && Boolean(this.focused) && target.matches(":focus-visible");
-      this.card.hidden = true;
+      if (before && !this.ringed) this.card.hidden = true;
       this.changed();
     }
   }
