@@ -311,7 +311,7 @@ def pictures(net: LeNet5, x: Tensor, D: Tensor) -> Iterator[Figure]:
 def heat_maps(heat: dict[str, Tensor], cfg: Config) -> Figure:
     drawn, axes = canvas(1, 2, height=4.0)
     for ax, (name, errors) in zip(axes, heat.items(), strict=True):
-        ax.imshow(errors, cmap="magma_r", vmin=0, vmax=100)
+        ax.imshow(errors.numpy(), cmap="magma_r", vmin=0, vmax=100)
         for (row, column), e in zip(
             torch.cartesian_prod(*[torch.arange(len(errors))] * 2), errors.flatten(), strict=True
         ):
