@@ -96,16 +96,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def database() -> "Engine":
-    """The database, with the timeline in it: an empty one is filled first."""
-    from sqlmodel import Session, select
-
+    """The database, with the timeline in it as its file is now; with what was loaded before if the file has errors."""
     from kb import db
-    from kb.tables import MilestoneRow
 
     engine = db.open_database()
-    with Session(engine) as session:
-        if session.exec(select(MilestoneRow.id).limit(1)).first() is None:
+    if db.is_stale(engine, places.TIMELINE):
+        try:
             _load(engine, places.TIMELINE)
+        except Wrong as wrong:
+            if db.loaded(engine) is None:
+                raise
+            print(f"{wrong}; using what was loaded before", file=sys.stderr)
     return engine
 
 
@@ -117,7 +118,7 @@ def _load(engine: "Engine", file: Path) -> Any:
         print(problem, file=sys.stderr)
     if timeline.errors:
         raise Wrong(f"{file} has {_count(len(timeline.errors), 'error')}; nothing was loaded")
-    return db.load(engine, timeline.milestones)
+    return db.load(engine, timeline.milestones, file.resolve())
 
 
 def check(args: argparse.Namespace) -> int:

@@ -73,8 +73,11 @@ class Changes:
         return ", ".join([*(f"{len(ids)} {verb}" for verb, ids in counts.items()), f"{self.unchanged} unchanged"])
 
 
-def load(engine: Engine, milestones: Sequence[Milestone]) -> Changes:
-    """Makes the database's timeline equal to `milestones`, in one transaction. Runs aren't touched."""
+def load(engine: Engine, milestones: Sequence[Milestone], file: Path | None = None) -> Changes:
+    """Makes the database's timeline equal to `milestones`, in one transaction. Runs aren't touched.
+
+    `file` is where they came from, for `is_stale` to look at.
+    """
     entries = {m.id: m.model_dump(mode="json", by_alias=True, exclude_unset=True) for m in milestones}
     with Session(engine) as session:
         before = {row.id: row for row in session.exec(select(MilestoneRow))}
@@ -96,9 +99,9 @@ def load(engine: Engine, milestones: Sequence[Milestone]) -> Changes:
         for position, milestone in enumerate(milestones):
             if milestone.id not in before or milestone.id in changed:
                 _insert(session, position, milestone, entries[milestone.id])
-        if added or changed or removed or loaded(engine) is None:
-            text_of_all = json.dumps(list(entries.values()), sort_keys=True)
-            session.merge(Loaded(digest=hashlib.sha256(text_of_all.encode()).hexdigest()))
+        digest = hashlib.sha256(json.dumps(list(entries.values()), sort_keys=True).encode()).hexdigest()
+        source = (str(file), _digest(file)) if file else (None, None)
+        session.merge(Loaded(digest=digest, file=source[0], file_digest=source[1]))
         session.commit()
     return Changes(tuple(added), tuple(changed), tuple(removed), len(entries) - len(added) - len(changed))
 
@@ -161,6 +164,20 @@ def loaded(engine: Engine) -> str | None:
     """The digest of the timeline that is loaded: what was read from it stays true as long as this stays the same."""
     with Session(engine) as session:
         return session.exec(select(Loaded.digest)).first()
+
+
+def is_stale(engine: Engine, file: Path) -> bool:
+    """Whether nothing is loaded yet, or what is loaded came from `file` and the file has changed since."""
+    with Session(engine) as session:
+        row = session.get(Loaded, 1)
+    return row is None or (row.file == str(file) and row.file_digest != _digest(file))
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def milestones(engine: Engine) -> list[MilestoneRow]:

@@ -55,7 +55,9 @@ class Loaded(SQLModel, table=True):
     __tablename__ = "loaded"
 
     id: int = Field(default=1, primary_key=True)
-    digest: str
+    digest: str  # of the entries
+    file: str | None = None  # where they came from
+    file_digest: str | None = None
 
 
 class Run(SQLModel, table=True):

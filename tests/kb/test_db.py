@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
@@ -88,6 +89,17 @@ def test_a_reader_sees_the_old_timeline_until_the_new_one_is_whole(loaded: Engin
         db.load(loaded, timeline.milestones[:10])
         assert reader.execute(text("SELECT count(*) FROM milestone")).scalar_one() == count
     assert len(db.milestones(loaded)) == 10
+
+
+def test_it_is_known_when_the_file_has_changed_since(engine: Engine, timeline: loader.Timeline, tmp_path: Path) -> None:
+    file = tmp_path / "timeline.yaml"
+    file.write_text("one")
+    assert db.is_stale(engine, file), "nothing is loaded yet"
+    db.load(engine, timeline.milestones, file)
+    assert not db.is_stale(engine, file)
+    file.write_text("two")
+    assert db.is_stale(engine, file)
+    assert not db.is_stale(engine, places.TIMELINE), "what was loaded from another file on purpose stays"
 
 
 def test_another_versions_file_is_refused_unchanged(engine: Engine) -> None:
