@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, text
 from sqlmodel import Session, SQLModel, create_engine, delete, select
 
 from kb import places, tables
-from kb.schema import Milestone, Paper, date_range
+from kb.schema import Executable, Milestone, date_range
 from kb.tables import ClaimRow, LinkRow, Loaded, MilestoneRow
 
 BUSY_SECONDS = 30  # how long a writer waits for another
@@ -115,7 +115,7 @@ def _remove(session: Session, name: str) -> None:
 
 def _insert(session: Session, position: int, milestone: Milestone, entry: dict[str, Any]) -> None:
     first, last = date_range(milestone.date)
-    implementation = milestone.impl if isinstance(milestone, Paper) else None
+    implementation = milestone.impl if isinstance(milestone, Executable) else None
     session.add(
         MilestoneRow(
             id=milestone.id,
@@ -133,7 +133,7 @@ def _insert(session: Session, position: int, milestone: Milestone, entry: dict[s
     )
     for link in milestone.links:
         session.add(LinkRow(source=milestone.id, target=link.to, type=link.as_, how=link.how))
-    for number, claim in enumerate(milestone.claims if isinstance(milestone, Paper) else []):
+    for number, claim in enumerate(milestone.claims if isinstance(milestone, Executable) else []):
         published = claim.published.model_dump(mode="json", exclude_none=True) if claim.published else None
         session.add(
             ClaimRow(

@@ -11,7 +11,7 @@ import networkx as nx
 from pydantic import ValidationError
 
 from kb import implementations, places, yamlfile
-from kb.schema import KINDS, LINK_TYPES, MODEL_OF_KIND, Link, Milestone, Paper, date_range
+from kb.schema import KINDS, LINK_TYPES, MODEL_OF_KIND, Executable, Link, Milestone, date_range
 from kb.yamlfile import Path_, Problem
 
 
@@ -159,20 +159,17 @@ class _Checker:
 
     def implementations(self, milestones: dict[str, Milestone], folder: Path, *, every: bool) -> None:
         present = implementations.names(folder)
-        papers = [milestone for milestone in milestones.values() if isinstance(milestone, Paper)]
+        runnable = [(m, m.impl) for m in milestones.values() if isinstance(m, Executable) and m.impl]
         claimed: dict[str, set[str]] = {}
-        for paper in papers:
-            path = (self.index[paper.id], "impl")
-            if paper.impl not in present:
-                self.add(
-                    path,
-                    f"there is no impl/{paper.impl}.py{suggestion(paper.impl, present)}; `kb new paper` writes one",
-                )
-                continue
-            claimed.setdefault(paper.impl, set()).update(claim.id for claim in paper.claims)
-        for paper in papers:
-            if paper.impl in claimed:
-                self.claims(paper, claimed[paper.impl], folder)
+        for milestone, name in runnable:
+            if name in present:
+                claimed.setdefault(name, set()).update(claim.id for claim in milestone.claims)
+            else:
+                path = (self.index[milestone.id], "impl")
+                self.add(path, f"there is no impl/{name}.py{suggestion(name, present)}; `kb new paper` writes one")
+        for milestone, name in runnable:
+            if name in claimed:
+                self.claims(milestone, name, claimed[name], folder)
         if every and not self.problems:
             for name in sorted(set(present) - claimed.keys()):
                 file = str(folder / f"{name}.py")
@@ -182,26 +179,24 @@ class _Checker:
                     )
                 )
 
-    def claims(self, paper: Paper, all_claims: set[str], folder: Path) -> None:
-        at = self.index[paper.id]
+    def claims(self, milestone: Executable, name: str, all_claims: set[str], folder: Path) -> None:
+        at = self.index[milestone.id]
         try:
-            implementation = implementations.read(paper.impl, folder)
+            implementation = implementations.read(name, folder)
         except implementations.Malformed as error:
             self.add((at, "impl"), str(error))
             return
         seen: set[str] = set()
-        for number, claim in enumerate(paper.claims):
+        for number, claim in enumerate(milestone.claims):
             path = (at, "claims", number, "id")
             if claim.id in seen:
                 self.add(path, f'the claim "{claim.id}" is given twice')
             seen.add(claim.id)
             if claim.id not in implementation.claims:
                 known = implementation.claims
-                self.add(path, f'impl/{paper.impl}.py measures no claim "{claim.id}"{suggestion(claim.id, known)}')
-        for name in implementation.claims.keys() - all_claims:
-            self.add(
-                (at, "claims"), f'impl/{paper.impl}.py measures the claim "{name}", which no entry names; add it here'
-            )
+                self.add(path, f'impl/{name}.py measures no claim "{claim.id}"{suggestion(claim.id, known)}')
+        for unnamed in implementation.claims.keys() - all_claims:
+            self.add((at, "claims"), f'impl/{name}.py measures the claim "{unnamed}", which no entry names; add it here')
 
 
 def _explain(error: Any, known: Sequence[str], entry: dict[str, Any]) -> str:

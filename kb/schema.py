@@ -5,9 +5,9 @@ This module checks one entry at a time; `kb.loader` checks what needs several (l
 
 import datetime as dt
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Track = Literal["theory", "software", "hardware", "data"]
 LinkType = Literal[
@@ -156,6 +156,14 @@ class Paper(Milestone):
 class Writing(Milestone):
     kind: Literal["book", "course", "article"]
     authors: Annotated[list[Text], Field(min_length=1)]
+    impl: ModuleName | None = None  # where what it says can be run, and then its claims
+    claims: list[Claim] = []
+
+    @model_validator(mode="after")
+    def _impl_and_claims_together(self) -> Self:
+        if (self.impl is None) != (not self.claims):
+            raise ValueError("`impl` and `claims` come together: a file that runs, and what it checks")
+        return self
 
 
 class Software(Milestone):
@@ -184,6 +192,7 @@ class Event(Milestone):
     kind: Literal["event"]
 
 
+Executable = Paper | Writing  # what may have an implementation
 Entry = Annotated[Paper | Writing | Software | Hardware | Data | Event, Field(discriminator="kind")]
 
 MODELS: tuple[type[Milestone], ...] = (Paper, Writing, Software, Hardware, Data, Event)

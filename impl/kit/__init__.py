@@ -3,6 +3,19 @@
 from impl.kit.cli import main
 from impl.kit.device import pick_device
 from impl.kit.events import Event, Figure, Progress, Row
-from impl.kit.verdicts import Verdict, by_seed, compare, exact
+from impl.kit.verdicts import Verdict, alike, by_seed, compare, exact, no_worse
 
-__all__ = ["Event", "Figure", "Progress", "Row", "Verdict", "by_seed", "compare", "exact", "main", "pick_device"]
+__all__ = [
+    "Event",
+    "Figure",
+    "Progress",
+    "Row",
+    "Verdict",
+    "alike",
+    "by_seed",
+    "compare",
+    "exact",
+    "main",
+    "no_worse",
+    "pick_device",
+]

@@ -29,7 +29,6 @@ def canvas(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float
     style: Any = dict.fromkeys(inked, INK) | {
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.titlesize": 9,
         "axes.prop_cycle": cycler(color=PALETTE),
         "font.size": 9,
     }
@@ -45,9 +44,10 @@ def canvas(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float
 def figure(name: str, drawn: "Canvas", caption: str, step: int | None = None) -> Figure:
     """What was drawn on a canvas, as an event to yield."""
     for ax in drawn.axes:
+        ax.title.set_fontsize(9)
         if legend := ax.get_legend():
             legend.set(frame_on=False)
-            for label in legend.get_texts():
+            for label in [legend.get_title(), *legend.get_texts()]:
                 label.set_color(INK)
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png")

@@ -1,7 +1,7 @@
 """From rows to verdicts. Every claim is judged by one of the few rules here, so that none is judged by its outcome."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,30 +55,86 @@ def compare(
     margin: float,
     unit: str,
 ) -> Verdict:
-    """The idea against the baseline, seed by seed.
+    """The idea beats the baseline, seed by seed.
 
     `reproduced`: the 95% interval of the paired difference excludes zero in the claimed direction and the mean difference
     is at least `margin`. `not reproduced`: the interval lies wholly below the margin. Otherwise, and with fewer than
     two pairs or a value that isn't finite, `inconclusive`. `margin` is in `unit`, positive.
     """
-    seeds = sorted(idea.keys() & baseline.keys())
     rule = (
         f"{better} is better; reproduced if the paired 95% interval excludes 0 and the mean gain is at least {margin:g}"
     )
+
+    def judge(effect: float, low: float, high: float) -> Outcome:
+        if low > 0 and effect >= margin:
+            return "reproduced"
+        return "not reproduced" if high < margin else "inconclusive"
+
+    return _paired(claim, idea, baseline, better, unit, rule, judge)
+
+
+def no_worse(
+    claim: str,
+    idea: Mapping[int, float],
+    baseline: Mapping[int, float],
+    *,
+    better: Literal["lower", "higher"],
+    tolerance: float,
+    unit: str,
+) -> Verdict:
+    """The idea costs at most `tolerance`, for claims that something comes (almost) for free.
+
+    `reproduced`: the 95% interval of the paired difference lies wholly above -tolerance. `not reproduced`: wholly below it.
+    Otherwise, and with fewer than two pairs or a value that isn't finite, `inconclusive`. `tolerance` is in `unit`, positive.
+    """
+    rule = f"{better} is better; reproduced if the paired 95% interval excludes a loss of {tolerance:g} or more"
+
+    def judge(effect: float, low: float, high: float) -> Outcome:
+        if low > -tolerance:
+            return "reproduced"
+        return "not reproduced" if high < -tolerance else "inconclusive"
+
+    return _paired(claim, idea, baseline, better, unit, rule, judge)
+
+
+def alike(
+    claim: str, idea: Mapping[int, float], baseline: Mapping[int, float], *, tolerance: float, unit: str
+) -> Verdict:
+    """The two differ by less than `tolerance`, for claims that something makes no difference.
+
+    `reproduced`: the 95% interval of the paired difference lies wholly within +-tolerance. `not reproduced`: wholly outside.
+    Otherwise, and with fewer than two pairs or a value that isn't finite, `inconclusive`. The effect is idea - baseline.
+    """
+    rule = f"reproduced if the paired 95% interval of the difference lies within {tolerance:g} of 0"
+
+    def judge(effect: float, low: float, high: float) -> Outcome:
+        if -tolerance < low and high < tolerance:
+            return "reproduced"
+        return "not reproduced" if high < -tolerance or low > tolerance else "inconclusive"
+
+    return _paired(claim, idea, baseline, "higher", unit, rule, judge)
+
+
+def _paired(
+    claim: str,
+    idea: Mapping[int, float],
+    baseline: Mapping[int, float],
+    better: Literal["lower", "higher"],
+    unit: str,
+    rule: str,
+    judge: Callable[[float, float, float], Outcome],
+) -> Verdict:
+    """`judge` has the last word on the mean gain and its interval, if every run ended with a number."""
+    seeds = sorted(idea.keys() & baseline.keys())
     sides = [value for seed in seeds for value in (idea[seed], baseline[seed])]
     if not seeds or not all(map(math.isfinite, sides)):
         why = "a run diverged" if seeds else "nothing was measured"
         return Verdict(claim, "inconclusive", None, None, unit, n=len(seeds), rule=f"{rule}; {why}")
     sign = 1 if better == "higher" else -1
     effect, low, high = mean_interval([sign * (idea[seed] - baseline[seed]) for seed in seeds])
-    outcome: Outcome = "inconclusive"
-    if low > 0 and effect >= margin:
-        outcome = "reproduced"
-    elif high < margin:
-        outcome = "not reproduced"
     return Verdict(
         claim,
-        outcome,
+        judge(effect, low, high),
         measured=math.fsum(idea[seed] for seed in seeds) / len(seeds),
         baseline=math.fsum(baseline[seed] for seed in seeds) / len(seeds),
         unit=unit,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impl.kit import by_seed, compare, exact
+from impl.kit import alike, by_seed, compare, exact, no_worse
 from impl.kit.verdicts import mean_interval
 
 values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12)
@@ -63,6 +63,32 @@ def test_the_interval_holds_the_mean_and_agrees_with_scipy(some: list[float]) ->
     if len(set(some)) > 1:
         expected = stats.ttest_1samp(some, 0).confidence_interval()
         assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-6)
+
+
+NOISE = [0.1, -0.1, 0.05, -0.05, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "outcome"), [(0.0, "reproduced"), (-5.0, "reproduced"), (3.0, "not reproduced"), (1.0, "inconclusive")]
+)
+def test_no_worse_forgives_a_loss_below_the_tolerance_and_any_gain(loss: float, outcome: str) -> None:
+    baseline = dict.fromkeys(range(5), 10.0)
+    idea = {seed: 10.0 + loss + NOISE[seed] for seed in range(5)}
+    assert no_worse("c", idea, baseline, better="lower", tolerance=1.0, unit="%").verdict == outcome
+
+
+@pytest.mark.parametrize(
+    ("gap", "outcome"), [(0.0, "reproduced"), (-5.0, "not reproduced"), (3.0, "not reproduced"), (1.0, "inconclusive")]
+)
+def test_alike_forgives_neither_a_loss_nor_a_gain(gap: float, outcome: str) -> None:
+    baseline = dict.fromkeys(range(5), 10.0)
+    idea = {seed: 10.0 + gap + NOISE[seed] for seed in range(5)}
+    assert alike("c", idea, baseline, tolerance=1.0, unit="%").verdict == outcome
+
+
+def test_too_much_noise_shows_no_likeness() -> None:
+    assert alike("c", {0: 0.0, 1: 9.0}, {0: 5.0, 1: 5.0}, tolerance=1.0, unit="%").verdict == "inconclusive"
+    assert alike("c", {0: 1.0}, {0: 1.0}, tolerance=1.0, unit="%").verdict == "inconclusive"
 
 
 def test_exact_reports_the_worst() -> None:
