@@ -8,11 +8,12 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kb import places
+from kb.shown import count, finite, gain, number, published, table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -85,7 +86,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--limit", type=int, default=20)
     one = verb(stop, "stop", "Cancel runs, and wait until they have ended.", "kb stop dropout-1f0c22ab")
     one.add_argument("run", nargs="+")
-    verb(claims, "claims", "Every claim: published, measured here, verdict.", "kb claims")
+    one = verb(claims, "claims", "Every claim: published, measured, verdict, time, device.", "kb claims")
+    one.add_argument("--record", action="store_true", help="what the repository's record has, not this machine's runs")
+    one = verb(record, "record", "Measure claims anew and keep what came out in results/.", "kb record dropout lenet5")
+    one.add_argument("name", nargs="*", help="implementations (all)")
+    one.add_argument("--preset", default="quick", help="quick (the default), full or paper")
     one = verb(new, "new", "Write the skeleton of a milestone and its implementation.", "kb new paper batch-norm")
     one.add_argument("what", choices=("paper",))
     one.add_argument("id")
@@ -117,7 +122,7 @@ def _load(engine: "Engine", file: Path) -> Any:
     for problem in timeline.problems:
         print(problem, file=sys.stderr)
     if timeline.errors:
-        raise Wrong(f"{file} has {_count(len(timeline.errors), 'error')}; nothing was loaded")
+        raise Wrong(f"{file} has {count(len(timeline.errors), 'error')}; nothing was loaded")
     return db.load(engine, timeline.milestones, file.resolve())
 
 
@@ -131,7 +136,7 @@ def check(args: argparse.Namespace) -> int:
         for problem in timeline.problems:
             print(problem)
         if not timeline.errors:
-            print(f"{args.file}: {_count(len(timeline.milestones), 'milestone')}, no errors")
+            print(f"{args.file}: {count(len(timeline.milestones), 'milestone')}, no errors")
     return 1 if timeline.errors else 0
 
 
@@ -155,7 +160,7 @@ def search(args: argparse.Namespace) -> None:
         mark = "*" if hit.implementation else " "
         print(f"{hit.date:<10} {mark} {hit.id:<24} {hit.short}")
     more = f", {len(answer.hits)} shown" if answer.total > len(answer.hits) else ""
-    print(f"{_count(answer.total, 'milestone')}{more} (* runs)", file=sys.stderr)
+    print(f"{count(answer.total, 'milestone')}{more} (* runs)", file=sys.stderr)
 
 
 def _hit(hit: Any) -> dict[str, Any]:
@@ -361,45 +366,71 @@ def stop(args: argparse.Namespace) -> None:
             print(f"{run.id} {run.status}")
 
 
-def claims(args: argparse.Namespace) -> None:
-    from kb import db
+def _standings(engine: "Engine", on_record: bool) -> Iterator[tuple[Any, Any, dict[str, Any], dict[str, Any], str]]:
+    """Claim, verdict or None, environment, usage and preset: of the repository's record, or of the newest runs here."""
+    from kb import db, record
     from kb.runs import store
 
-    engine = database()
-    found = store.standings(engine, db.claims(engine))
+    claims = db.claims(engine)
+    if on_record:
+        for claim, verdict, entry in record.recorded(claims):
+            yield claim, verdict, entry["environment"], entry["usage"], "quick"
+        return
+    for one in store.standings(engine, claims):
+        if one.run and one.verdict:
+            verdict = one.verdict.model_dump(mode="json")
+            yield one.claim, verdict, one.run.environment or {}, one.run.usage or {}, one.run.preset
+        else:
+            yield one.claim, None, {}, {}, "-"
+
+
+def claims(args: argparse.Namespace) -> None:
+    found = list(_standings(database(), args.record))
     if args.json:
         standings = [
             {
-                "milestone": one.claim.milestone,
-                "claim": one.claim.id,
-                "says": one.claim.says,
-                "where": one.claim.where,
-                "published": one.claim.published,
-                "verdict": one.verdict.model_dump(mode="json") if one.verdict else None,
-                "preset": one.run.preset if one.run else None,
+                "milestone": c.milestone,
+                "claim": c.id,
+                "says": c.says,
+                "where": c.where,
+                "published": c.published,
+                "verdict": v,
+                "preset": preset,
+                "wall_seconds": usage.get("wall_seconds"),
+                "device": environment.get("device_name"),
             }
-            for one in found
+            for c, v, environment, usage, preset in found
         ]
         print(json.dumps(finite(standings), ensure_ascii=False, indent=2))
         return
-    head = (
-        "milestone",
-        "claim",
-        "verdict",
-        "measured",
-        "baseline",
-        "gain, 95% interval",
-        "published",
-        "preset",
-        "device",
-    )
+    head = ("milestone", "claim", "verdict", "measured", "baseline", "gain, 95% interval", "published", "preset", "time",
+            "device")  # fmt: skip
     body = []
-    for one in found:
-        v, r = one.verdict, one.run
-        measured = (v.verdict, number(v.measured), number(v.baseline), gain(v.model_dump())) if v else ("-",) * 4
-        ran = (r.preset, (r.environment or {}).get("device", r.device)) if r else ("-", "-")
-        body.append((one.claim.milestone, one.claim.id, *measured, published(one.claim.published), *ran))
+    for c, v, environment, usage, preset in found:
+        measured = (v["verdict"], number(v["measured"]), number(v["baseline"]), gain(v)) if v else ("-",) * 4
+        ran = (preset, f"{usage.get('wall_seconds', 0):.0f} s" if v else "-", environment.get("device", "-"))
+        body.append((c.milestone, c.id, *measured, published(c.published), *ran))
     print(table(head, body))
+
+
+def record(args: argparse.Namespace) -> int:
+    from kb import db, implementations
+    from kb import record as book
+
+    engine = database()
+    if args.preset not in implementations.PRESETS[1:]:
+        raise Wrong(f"a record is made with {', '.join(implementations.PRESETS[1:])}, not {args.preset}")
+    names = [_implementation(engine, name) for name in args.name] or implementations.names()
+    measured = book.measure(engine, names, args.preset, say=lambda line: print(line, file=sys.stderr, flush=True))
+    kept = {name: entry for name, entry in measured.items() if entry["status"] == "succeeded"}
+    written = [book.write(kept, args.preset)]
+    readme = places.ROOT / "README.md"
+    if places.CHECKOUT and args.preset == "quick":
+        shorts = {row.id: f"{row.short}, {row.date[:4]}" for row in db.milestones(engine)}
+        book.into(readme, book.markdown(book.recorded(db.claims(engine)), shorts))
+        written.append(readme)
+    print(json.dumps(finite(kept), ensure_ascii=False, indent=2) if args.json else "\n".join(map(str, written)))
+    return 0 if len(kept) == len(names) else 1
 
 
 def new(args: argparse.Namespace) -> None:
@@ -435,51 +466,6 @@ def serve(args: argparse.Namespace) -> None:
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(places.APP), *flags])
-
-
-def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Columns for a terminal."""
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    rule = ["-" * width for width in widths]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, rule, *body]
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 and value == int(value) else f"{value:.4g}"
-
-
-def gain(verdict: dict[str, Any]) -> str:
-    """The effect with its interval, from a verdict as a run or a table has it."""
-    if verdict["effect"] is None:
-        return "-"
-    low, high = verdict.get("interval") or (verdict.get("low"), verdict.get("high"))
-    return f"{verdict['effect']:.3g}" + ("" if low is None else f" ({low:.3g} .. {high:.3g})")
-
-
-def published(figures: dict[str, Any] | None) -> str:
-    """The paper's figures as "1.35 against 1.6"."""
-    if not figures or figures.get("idea") is None:
-        return "-"
-    against = "" if figures.get("baseline") is None else f" against {number(figures['baseline'])}"
-    return number(figures["idea"]) + against
-
-
-def finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
-    if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [finite(one) for one in value]
-    return None if isinstance(value, float) and value - value != 0 else value
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -196,7 +196,9 @@ class _Checker:
                 known = implementation.claims
                 self.add(path, f'impl/{name}.py measures no claim "{claim.id}"{suggestion(claim.id, known)}')
         for unnamed in implementation.claims.keys() - all_claims:
-            self.add((at, "claims"), f'impl/{name}.py measures the claim "{unnamed}", which no entry names; add it here')
+            self.add(
+                (at, "claims"), f'impl/{name}.py measures the claim "{unnamed}", which no entry names; add it here'
+            )
 
 
 def _explain(error: Any, known: Sequence[str], entry: dict[str, Any]) -> str:

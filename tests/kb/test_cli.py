@@ -25,6 +25,7 @@ VERBS = [
     "runs",
     "stop",
     "claims",
+    "record",
     "new",
     "serve",
 ]
