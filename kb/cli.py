@@ -74,6 +74,19 @@ def parser() -> argparse.ArgumentParser:
     one = verb(export, "export", "Print milestones for other programs.", "kb export 'track:hardware' --format csv")
     one.add_argument("query", nargs="*")
     one.add_argument("--format", choices=("json", "csv"), default="json")
+    one = verb(
+        sql,
+        "sql",
+        "Ask the database in SQL; it can only be read.",
+        "kb sql 'select track, count(*) from milestone group by 1'",
+    )
+    one.add_argument("query", nargs="?", help="one SELECT; without it, - or --schema: read from standard input")
+    one.add_argument("--schema", action="store_true", help="list the tables and their columns")
+    one.add_argument("--limit", type=int, default=1000, help="how many rows (1,000)")
+    one.add_argument("--seconds", type=float, default=5.0, help="how long it may take (5)")
+    verb(
+        schema, "schema", "Print the JSON Schema of the timeline, for editors.", "kb schema > data/timeline.schema.json"
+    )
     one = verb(run, "run", "Run an implementation, watch it, print its verdicts.", "kb run dropout --preset quick")
     one.add_argument("name", help="an implementation (impl/NAME.py) or the milestone that names it")
     one.add_argument("--preset", default="quick", help="smoke, quick (the default), full or paper")
@@ -256,6 +269,35 @@ def export(args: argparse.Namespace) -> None:
     writer.writeheader()
     for entry in entries:
         writer.writerow({k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in entry.items()})
+
+
+def sql(args: argparse.Namespace) -> None:
+    from kb import sql as reader
+
+    database()
+    if args.schema:
+        tables = reader.schema()
+        lines = (
+            f"{table}({', '.join(f'{name} {kind}' for name, kind in columns)})" for table, columns in tables.items()
+        )
+        print(json.dumps(tables, indent=2) if args.json else "\n".join(lines))
+        return
+    query = sys.stdin.read() if args.query in (None, "-") else args.query
+    found = reader.query(query, seconds=args.seconds, rows=args.limit)
+    if args.json:
+        print(json.dumps(list(found), ensure_ascii=False, indent=2))
+    else:
+        print(
+            table(found.columns, [[" ".join(str("" if v is None else v).split()) for v in row] for row in found.rows])
+        )
+    if found.cut:
+        print(f"only the first {count(len(found.rows), 'row')} (--limit)", file=sys.stderr)
+
+
+def schema(args: argparse.Namespace) -> None:
+    from kb.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=1))
 
 
 def run(args: argparse.Namespace) -> int:

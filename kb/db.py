@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event, text
+from sqlalchemy import URL, Engine, event, text
 from sqlmodel import Session, SQLModel, create_engine, delete, select
 
 from kb import places, tables
@@ -35,7 +35,7 @@ def open_database(path: Path | None = None) -> Engine:
     """
     path = path or places.database()
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare)
     with engine.connect() as connection:
         version = connection.execute(text("PRAGMA user_version")).scalar_one()

@@ -5,9 +5,9 @@ This module checks one entry at a time; `kb.loader` checks what needs several (l
 
 import datetime as dt
 import re
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 Track = Literal["theory", "software", "hardware", "data"]
 LinkType = Literal[
@@ -200,3 +200,12 @@ MODEL_OF_KIND: dict[str, type[Milestone]] = {
     kind: model for model in MODELS for kind in get_args(model.model_fields["kind"].annotation)
 }
 KINDS: tuple[str, ...] = tuple(MODEL_OF_KIND)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the whole file, which editors use to complete and check entries as they are typed."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The executable history of deep learning: the timeline",
+        **TypeAdapter(list[Entry]).json_schema(by_alias=True),
+    }

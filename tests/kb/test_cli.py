@@ -26,6 +26,8 @@ VERBS = [
     "stop",
     "claims",
     "record",
+    "sql",
+    "schema",
     "new",
     "serve",
 ]
@@ -169,3 +171,16 @@ def test_a_new_paper_fails_the_check_until_it_is_filled_in(tmp_path: Path) -> No
         skeleton.paper("batch-norm", timeline, folder)
     with pytest.raises(ValueError, match="is no id"):
         skeleton.paper("Batch Norm", timeline, folder)
+
+
+def test_sql_prints_a_table_and_refuses_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = kb(capsys, "sql", "SELECT id, short FROM milestone ORDER BY id", "--limit", "2")
+    assert status == 0 and out.splitlines()[0].split() == ["id", "short"] and "only the first 2 rows" in err
+    assert printed(capsys, "sql", "SELECT 1 AS one", "--json") == [{"one": 1}]
+    assert "milestone(id varchar" in kb(capsys, "sql", "--schema")[1]
+    status, _, err = kb(capsys, "sql", "DELETE FROM milestone")
+    assert status == 1 and "only reading is allowed" in err
+
+
+def test_schema_is_what_editors_get(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "schema")["type"] == "array"

@@ -1,0 +1,12 @@
+"""The JSON Schema that editors read."""
+
+import json
+
+from kb import places
+from kb.schema import json_schema
+
+
+def test_the_schema_that_editors_read_is_the_one_in_force() -> None:
+    path = places.TIMELINE.with_name("timeline.schema.json")
+    assert json.loads(path.read_text()) == json_schema(), f"`kb schema > {path}`"
+    assert places.TIMELINE.read_text().startswith(f"# yaml-language-server: $schema={path.name}\n")
