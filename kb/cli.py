@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from kb.tables import Run
 
 
+FORMATS = ("json", "csv", "bibtex", "graphml", "mermaid", "jsonld", "html")  # those of kb.exports
+
+
 class Wrong(Exception):
     """What was asked for can't be done; the message is for the person who asked."""
 
@@ -71,9 +74,9 @@ def parser() -> argparse.ArgumentParser:
     one = verb(lineage, "lineage", "What made a milestone possible, and what it made possible.", "kb lineage dropout")
     one.add_argument("id")
     one.add_argument("--depth", type=int, help="how many links to follow (all)")
-    one = verb(export, "export", "Print milestones for other programs.", "kb export 'track:hardware' --format csv")
+    one = verb(export, "export", "Print milestones for other programs.", "kb export 'to:resnet' --format bibtex")
     one.add_argument("query", nargs="*")
-    one.add_argument("--format", choices=("json", "csv"), default="json")
+    one.add_argument("--format", choices=FORMATS, default="json")
     one = verb(
         sql,
         "sql",
@@ -250,7 +253,7 @@ def _print_steps(title: str, steps: "list[Step]", whole: Any, link: str) -> None
 
 
 def export(args: argparse.Namespace) -> None:
-    from kb import db
+    from kb import db, exports
     from kb import search as box
 
     engine = database()
@@ -258,17 +261,7 @@ def export(args: argparse.Namespace) -> None:
     if args.query:
         found = {hit.id for hit in box.search(engine, " ".join(args.query), limit=len(rows)).hits}
         rows = [row for row in rows if row.id in found]
-    entries = [row.entry for row in rows]
-    if args.format == "json" or args.json:
-        print(json.dumps(entries, ensure_ascii=False, indent=2))
-        return
-    import csv
-
-    keys = list(dict.fromkeys(key for entry in entries for key in entry))
-    writer = csv.DictWriter(sys.stdout, keys)
-    writer.writeheader()
-    for entry in entries:
-        writer.writerow({k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in entry.items()})
+    print(exports.FORMATS["json" if args.json else args.format]([row.entry for row in rows]))
 
 
 def sql(args: argparse.Namespace) -> None:
