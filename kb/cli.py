@@ -227,6 +227,8 @@ def path(args: argparse.Namespace) -> None:
         raise Wrong(f"nothing on the timeline links {args.start} and {args.end}")
     else:
         print("\n\n".join(graph.tell(one, whole) for one in found))
+        if not found[0].directed and (common := graph.common_ancestors(whole, args.start, args.end)):
+            print(f"\nBoth descend from {', '.join(common[:8])}.")
 
 
 def lineage(args: argparse.Namespace) -> None:
@@ -234,13 +236,20 @@ def lineage(args: argparse.Namespace) -> None:
 
     whole = graph.lineage(database())
     before, after = graph.ancestors(whole, args.id, args.depth), graph.descendants(whole, args.id, args.depth)
+    pillars, meanwhile = graph.pillars(whole, args.id), graph.contemporaries(whole, args.id)
     if args.json:
         steps = {"ancestors": before, "descendants": after}
         found = {name: [dataclasses.asdict(step) for step in some] for name, some in steps.items()}
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        print(json.dumps(found | {"pillars": pillars, "contemporaries": meanwhile}, ensure_ascii=False, indent=2))
         return
     _print_steps("What made it possible", before, whole, "{step.from_id} {verb} it")
     _print_steps("What it made possible", after, whole, "{verb} {step.from_id}")
+    if pillars:
+        print(f"Every line of its descent passes through\n  {', '.join(pillars)}")
+    if meanwhile:
+        print("Within a year, in other tracks")
+        for id in sorted(meanwhile, key=lambda id: whole.nodes[id]["first"]):
+            print(f"  {id} ({whole.nodes[id]['date']}), {whole.nodes[id]['track']}")
 
 
 def _print_steps(title: str, steps: "list[Step]", whole: Any, link: str) -> None:

@@ -171,7 +171,8 @@ article {{ border-left: 4px solid; padding: .2rem 0 .2rem 1rem; margin: 2.2rem 0
 .theory {{ border-color: var(--theory) }} .software {{ border-color: var(--software) }}
 .hardware {{ border-color: var(--hardware) }} .data {{ border-color: var(--data) }}
 .small {{ font: 14px/1.5 system-ui, sans-serif; opacity: .85 }} .idea {{ font-style: italic }}
-dl {{ display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem .8rem }} dd {{ margin: 0; overflow-wrap: anywhere }} [hidden] {{ display: none }}
+dl {{ display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem .8rem }}
+dd {{ margin: 0; overflow-wrap: anywhere }} [hidden] {{ display: none }}
 </style></head><body>
 <h1>The executable history of deep learning</h1>
 <p>{count} milestones of theory, software, hardware and data, by date. This page works without a network.</p>

@@ -3,13 +3,14 @@
 A NetworkX graph of the timeline in which every link points from a later milestone to an earlier one. All types of link
 count, `disputes` too: an answer to a milestone came of it. In a notebook:
 
-    from kb import db, graph
-    whole = graph.lineage(db.open_database())
-    for step in graph.ancestors(whole, "alexnet", depth=2):
+    from kb import open_kb
+    kb = open_kb()
+    for step in kb.ancestors("alexnet", depth=2):
         print(step.depth, step.id, "by way of", step.from_id)
-    print(graph.tell(graph.paths(whole, "alexnet", "backprop")[0], whole))
+    print(kb.story("alexnet", "backprop"))
 """
 
+import datetime as dt
 import difflib
 import itertools
 import math
@@ -181,6 +182,20 @@ def pillars(graph: "nx.MultiDiGraph", id: str) -> list[str]:
         found.insert(0, node)
         node = dominator[node]
     return found
+
+
+def contemporaries(graph: "nx.MultiDiGraph", id: str, years: float = 1.0) -> list[str]:
+    """The ids of other tracks whose date is at most `years` away from that of `id`, the nearest in time first.
+
+    Dates count from the first day that they can mean. Raises UnknownMilestone.
+    """
+    _known(graph, id)
+    day = {node: dt.date.fromisoformat(first).toordinal() for node, first in graph.nodes(data="first")}
+    others = (node for node, track in graph.nodes(data="track") if track != graph.nodes[id]["track"])
+    apart = {node: abs(day[node] - day[id]) for node in others}
+    return sorted(
+        (node for node, days in apart.items() if days <= years * 365.25), key=lambda node: (apart[node], node)
+    )
 
 
 def influence(graph: "nx.MultiDiGraph") -> dict[str, float]:
