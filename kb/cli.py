@@ -33,13 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return int(args.verb(args) or 0)
-    except (Wrong, LookupError, ValueError, FileNotFoundError) as error:
-        message = error.args[0] if error.args else error
-        print(f"kb: {message}", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # `kb export | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except (Wrong, LookupError, ValueError, OSError, RuntimeError) as error:
+        message = error.args[0] if error.args and not getattr(error, "errno", None) else error
+        print(f"kb: {message}", file=sys.stderr)
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,6 +66,14 @@ def parser() -> argparse.ArgumentParser:
     one = verb(search, "search", "Search the milestones.", "kb search 'attention track:theory year:2014..2017'")
     one.add_argument("query", nargs="*")
     one.add_argument("--limit", type=int, default=50)
+    one.add_argument("--outside", action="store_true", help="search the imported literature instead")
+    one = verb(
+        bring, "import", "Import literature into its own space, or list what was imported.", "kb import library.bib"
+    )
+    one.add_argument(
+        "file", type=Path, nargs="?", help="BibTeX, OpenAlex, Papers with Code, CSV or JSON lines, .gz too"
+    )
+    one.add_argument("--format", default="auto", help="auto, bibtex, csv, json, openalex, pwc-links or pwc-papers")
     one = verb(show, "show", "Everything about one milestone.", "kb show dropout")
     one.add_argument("id")
     one = verb(path, "path", "How one milestone led to another.", "kb path backprop dropout")
@@ -166,6 +174,9 @@ def load(args: argparse.Namespace) -> None:
 def search(args: argparse.Namespace) -> None:
     from kb import search as box
 
+    if args.outside:
+        search_outside(args)
+        return
     answer = box.search(database(), " ".join(args.query), limit=args.limit)
     if args.json:
         print(json.dumps([_hit(hit) for hit in answer.hits], ensure_ascii=False, indent=2))
@@ -177,6 +188,47 @@ def search(args: argparse.Namespace) -> None:
         print(f"{hit.date:<10} {mark} {hit.id:<24} {hit.short}")
     more = f", {len(answer.hits)} shown" if answer.total > len(answer.hits) else ""
     print(f"{count(answer.total, 'milestone')}{more} (* runs)", file=sys.stderr)
+
+
+def search_outside(args: argparse.Namespace) -> None:
+    from kb import db
+    from kb.outside import finding, library
+
+    known = finding.curated(db.milestones(database()))
+    answer = finding.find(library.opened(), " ".join(args.query), args.limit, known)
+    if args.json:
+        print(json.dumps([_hit(hit) for hit in answer.hits], ensure_ascii=False, indent=2))
+        return
+    for hit in answer.hits:
+        where = ", ".join(filter(None, [hit.people.partition(";")[0], hit.venue]))
+        print(f"{hit.year or '    '}  {hit.title}\n      {where}")
+        for address in [hit.url, *hit.code[:3]]:
+            if address:
+                print(f"      {address}")
+        if hit.milestone:
+            print(f"      on the timeline: {hit.milestone}")
+    print(f"{count(answer.total, 'imported work')}, not curated", file=sys.stderr)
+
+
+def bring(args: argparse.Namespace) -> None:
+    from kb.outside import library
+
+    if args.file is None:
+        found = library.imports(library.opened())
+        if args.json:
+            print(json.dumps([dataclasses.asdict(one) for one in found], ensure_ascii=False, indent=2))
+        else:
+            print("\n".join(f"{one.file}\n  {one}" for one in found) or "nothing was imported yet")
+        return
+    live = sys.stderr.isatty()
+    done = library.bring(
+        args.file, args.format, say=lambda now: print(f"\r\033[K{now}", end="", file=sys.stderr) if live else None
+    )
+    if live:
+        print(file=sys.stderr)
+    print(json.dumps(dataclasses.asdict(done), ensure_ascii=False) if args.json else done)
+    for reason, times in sorted(done.reasons.items(), key=lambda item: -item[1]):
+        print(f"  {times:,} rejected: {reason}", file=sys.stderr)
 
 
 def _hit(hit: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ QUALIFIERS: dict[str, str] = {
     "year": "2014, 2014..2017, ..1990 or 2010..",
     "author": "a part of a person's or maker's name",
     "tag": "one of the milestone's tags",
-    "has": "impl: it runs here",
+    "has": "impl: it runs here; code: its code is public, here or elsewhere",
     "claim": "reproduced, not-reproduced, inconclusive or unchecked, by this machine's latest run",
     "before": "an id: surely earlier than that milestone",
     "after": "an id: surely later than that milestone",
@@ -36,7 +36,7 @@ QUALIFIERS: dict[str, str] = {
 VALUES: dict[str, Sequence[str]] = {
     "track": TRACKS,
     "kind": KINDS,
-    "has": ("impl",),
+    "has": ("impl", "code"),
     "claim": ("reproduced", "not-reproduced", "inconclusive", "unchecked"),
     "sort": ("date", "-date", "relevance", "title"),
 }
@@ -260,7 +260,7 @@ CONDITIONS = {
     "year": "substr(m.first, 1, 4) BETWEEN substr(:v, 1, 4) AND substr(:v, -4)",
     "author": "instr(fold(milestone_text.people), fold(:v)) > 0",
     "tag": "instr(' ' || milestone_text.tags || ' ', ' ' || :v || ' ') > 0",
-    "has": "m.implementation IS NOT NULL",
+    "has": "(m.implementation IS NOT NULL OR (:v = 'code' AND m.entry ->> '$.repository' IS NOT NULL))",
     "claim": f"m.id IN (SELECT milestone FROM ({STANDINGS}) WHERE verdict = :v)",
     "before": "m.last < (SELECT first FROM milestone WHERE id = :v)",
     "after": "m.first > (SELECT last FROM milestone WHERE id = :v)",
@@ -312,8 +312,13 @@ def _bound(term: Term) -> str:
         return f"{since or '0000'} {(until or '9999') if dots else since}"
     if term.name:
         return term.value
-    phrase = '"{}"'.format(term.value.replace('"', '""'))
-    return phrase if term.phrase else f"({phrase} OR {phrase} *)"  # the word itself counts for more than a longer one
+    one = phrase(term.value)
+    return one if term.phrase else f"({one} OR {one} *)"  # the word itself counts for more than a longer one
+
+
+def phrase(words: str) -> str:
+    """Words as FTS5 wants them: in this order, and nothing in them obeyed."""
+    return '"{}"'.format(words.replace('"', '""'))
 
 
 def _hits(connection: Connection, rows: Sequence[Any], words: str | None) -> list[Hit]:
@@ -330,12 +335,12 @@ def _hits(connection: Connection, rows: Sequence[Any], words: str | None) -> lis
     hits = []
     for row in rows:
         columns, texts = dict(zip(PAGE, pages[row.id], strict=False)), pages[row.id][len(PAGE) - 1 :]
-        hits.append(Hit(**columns, score=row.score, snippet=_snippet(texts)))
+        hits.append(Hit(**columns, score=row.score, snippet=pieces(texts)))
     return hits
 
 
-def _snippet(texts: Sequence[str]) -> list[tuple[str, bool]]:
-    """Of the idea, and of what matched in the idea, the story and the title, the one with most matches, in pieces."""
+def pieces(texts: Sequence[str]) -> list[tuple[str, bool]]:
+    """Of some texts with START and END around what matched, the one with most matches, in pieces, each with whether it did."""
     before, *rest = max(texts, key=lambda piece: piece.count(START)).split(START)
     pieces = [(before, False)]
     for part in rest:

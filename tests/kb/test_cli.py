@@ -27,6 +27,7 @@ VERBS = [
     "claims",
     "record",
     "sql",
+    "import",
     "schema",
     "new",
     "serve",
@@ -184,3 +185,18 @@ def test_sql_prints_a_table_and_refuses_to_write(capsys: pytest.CaptureFixture[s
 
 def test_schema_is_what_editors_get(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "schema")["type"] == "array"
+
+
+def test_import_then_search_outside(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bib = tmp_path / "some.bib"
+    bib.write_text("@article{x, title={A paper about teapots}, year={1999}}\n@misc{y, year={2000}}\n")
+    assert "nothing was imported" in kb(capsys, "import")[1]
+    status, out, err = kb(capsys, "import", str(bib))
+    assert status == 0 and "2 records: 1 added, 0 merged, 1 rejected" in out and "1 rejected: no title" in err
+    status, out, err = kb(capsys, "search", "--outside", "teapot")
+    assert "1999  A paper about teapots" in out and "1 imported work, not curated" in err
+    assert printed(capsys, "search", "--outside", "teapot", "--json")[0]["year"] == 1999
+    assert printed(capsys, "search", "teapot", "--json") == [], "the timeline doesn't know it"
+    assert str(bib) in kb(capsys, "import")[1]
+    status, _, err = kb(capsys, "import", str(tmp_path / "none.bib"))
+    assert status == 1 and "No such file" in err and "none.bib" in err
