@@ -1,10 +1,11 @@
 # make app: everything set up, the timeline loaded, the app served. make test: everything set up, the tests.
 # make claims: every claim measured anew, results/ and the README's table written (under an hour on two cores).
+# make bench: what a person waits for, beside what they would use instead (minutes).
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: app test check claims format clean
+.PHONY: app test check claims bench format clean
 
 app: $(READY)
 	@exec $(BIN)/kb serve
@@ -20,6 +21,10 @@ check: $(READY)
 
 claims: $(READY)
 	$(BIN)/kb record
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks.knowledge
 
 format: $(READY)
 	$(BIN)/ruff format .

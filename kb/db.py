@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, event, text
+from sqlalchemy import URL, Engine, Insert, TextClause, event, insert, text
 from sqlmodel import Session, SQLModel, create_engine, delete, select
 
 from kb import places, tables
@@ -96,9 +96,11 @@ def load(engine: Engine, milestones: Sequence[Milestone], file: Path | None = No
             _remove(session, name)
         session.flush()
         session.expunge_all()
-        for position, milestone in enumerate(milestones):
-            if milestone.id not in before or milestone.id in changed:
-                _insert(session, position, milestone, entries[milestone.id])
+        fresh = {*added, *changed}
+        new = [(n, m) for n, m in enumerate(milestones) if m.id in fresh]
+        for statement, rows in _inserts(new, entries):
+            if rows:
+                session.connection().execute(statement, rows)
         digest = hashlib.sha256(json.dumps(list(entries.values()), sort_keys=True).encode()).hexdigest()
         source = (str(file), _digest(file)) if file else (None, None)
         session.merge(Loaded(digest=digest, file=source[0], file_digest=source[1]))
@@ -113,51 +115,59 @@ def _remove(session: Session, name: str) -> None:
     session.connection().execute(text("DELETE FROM milestone_text WHERE id = :id"), {"id": name})
 
 
-def _insert(session: Session, position: int, milestone: Milestone, entry: dict[str, Any]) -> None:
-    first, last = date_range(milestone.date)
-    implementation = milestone.impl if isinstance(milestone, Executable) else None
-    session.add(
-        MilestoneRow(
-            id=milestone.id,
-            position=position,
-            track=milestone.track,
-            kind=entry["kind"],
-            title=milestone.title,
-            short=milestone.short,
-            date=milestone.date,
-            first=first.isoformat(),
-            last=last.isoformat(),
-            implementation=implementation,
-            entry=entry,
+def _inserts(
+    new: Sequence[tuple[int, Milestone]], entries: dict[str, dict[str, Any]]
+) -> list[tuple[Insert | TextClause, list[dict[str, Any]]]]:
+    """The statements that put milestones, with their position in the file, into the tables, and the rows of each."""
+    milestones, links, claims, texts = [], [], [], []
+    for position, milestone in new:
+        first, last = date_range(milestone.date)
+        implementation = milestone.impl if isinstance(milestone, Executable) else None
+        common = {name: getattr(milestone, name) for name in ("id", "track", "kind", "title", "short", "date")}
+        milestones.append(
+            common
+            | {
+                "position": position,
+                "first": first.isoformat(),
+                "last": last.isoformat(),
+                "implementation": implementation,
+                "entry": entries[milestone.id],
+            }
         )
-    )
-    for link in milestone.links:
-        session.add(LinkRow(source=milestone.id, target=link.to, type=link.as_, how=link.how))
-    for number, claim in enumerate(milestone.claims if isinstance(milestone, Executable) else []):
-        published = claim.published.model_dump(mode="json", exclude_none=True) if claim.published else None
-        session.add(
-            ClaimRow(
-                milestone=milestone.id,
-                id=claim.id,
-                position=number,
-                implementation=implementation or "",
-                says=claim.says,
-                where=claim.where,
-                published=published,
+        links += [
+            {"source": milestone.id, "target": link.to, "type": link.as_, "how": link.how} for link in milestone.links
+        ]
+        for number, claim in enumerate(milestone.claims if isinstance(milestone, Executable) else []):
+            published = claim.published.model_dump(mode="json", exclude_none=True) if claim.published else None
+            claims.append(
+                {
+                    "milestone": milestone.id,
+                    "id": claim.id,
+                    "position": number,
+                    "implementation": implementation or "",
+                    "says": claim.says,
+                    "where": claim.where,
+                    "published": published,
+                }
             )
+        texts.append(
+            {
+                "id": milestone.id,
+                "short": milestone.short,
+                "title": milestone.title,
+                "people": ", ".join([*milestone.authors, *milestone.makers]),
+                "tags": " ".join(milestone.tags),
+                "idea": milestone.idea,
+                "story": milestone.story,
+            }
         )
-    session.connection().execute(
-        text("INSERT INTO milestone_text VALUES (:id, :short, :title, :people, :tags, :idea, :story)"),
-        {
-            "id": milestone.id,
-            "short": milestone.short,
-            "title": milestone.title,
-            "people": ", ".join([*milestone.authors, *milestone.makers]),
-            "tags": " ".join(milestone.tags),
-            "idea": milestone.idea,
-            "story": milestone.story,
-        },
-    )
+    full_text = text("INSERT INTO milestone_text VALUES (:id, :short, :title, :people, :tags, :idea, :story)")
+    return [
+        (insert(MilestoneRow), milestones),
+        (insert(LinkRow), links),
+        (insert(ClaimRow), claims),
+        (full_text, texts),
+    ]
 
 
 def loaded(engine: Engine) -> str | None:

@@ -12,13 +12,14 @@ count, `disputes` too: an answer to a milestone came of it. In a notebook:
 
 import datetime as dt
 import difflib
+import gc
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 if TYPE_CHECKING:  # networkx takes a third of a second to import; only a graph that is asked for pays it
     import networkx as nx
@@ -76,14 +77,21 @@ def lineage(engine: Engine) -> "nx.MultiDiGraph":
     import networkx as nx
 
     graph = nx.MultiDiGraph()
-    with engine.connect() as connection:
-        nodes = "SELECT id, short, title, date, first, track, kind FROM milestone ORDER BY first, position"
-        for row in connection.execute(text(nodes)).mappings():
-            graph.add_node(row["id"], **{name: value for name, value in row.items() if name != "id"})
-        for source, target, kind, how in connection.execute(
-            text("SELECT source, target, type, how FROM link ORDER BY rowid")
-        ):
-            graph.add_edge(source, target, key=kind, type=kind, how=how)
+    collecting = gc.isenabled()
+    gc.disable()  # half a million small dictionaries, none of them garbage: looking through them takes as long as making them
+    try:
+        with engine.connect() as connection:
+            rows: Any = connection.connection.cursor()
+            names = ("short", "title", "date", "first", "track", "kind")
+            rows.execute(f"SELECT id, {', '.join(names)} FROM milestone ORDER BY first, position")
+            graph.add_nodes_from((id, dict(zip(names, values, strict=True))) for id, *values in rows)
+            rows.execute("SELECT source, target, type, how FROM link ORDER BY rowid")
+            graph.add_edges_from(
+                (source, target, kind, {"type": kind, "how": how}) for source, target, kind, how in rows
+            )
+    finally:
+        if collecting:
+            gc.enable()
     return graph
 
 
@@ -128,16 +136,46 @@ def paths(graph: "nx.MultiDiGraph", a: str, b: str, limit: int = 5) -> list[Path
         return []
     if a == b:
         return [Path(a, (), True)]
-    simple = nx.DiGraph(graph)
     for start, end in ((a, b), (b, a)):
-        if nx.has_path(simple, start, end):
-            between = (nx.descendants(simple, start) & nx.ancestors(simple, end)) | {start, end}
-            links = [link for link in simple.edges if between.issuperset(link)]  # in order, so that ties are too
-            ways = itertools.islice(nx.shortest_simple_paths(nx.DiGraph(links), start, end), limit)
+        if nx.has_path(graph, start, end):
             back = start == a  # from the later to the earlier
-            return [_path(graph, way if back else way[::-1], (back,)) for way in ways]
-    together = simple.to_undirected()
+            return [_path(graph, way if back else way[::-1], (back,)) for way in _ways(graph, start, end, limit)]
+    together = graph.to_undirected(as_view=True)
     return [_path(graph, nx.shortest_path(together, a, b), (True, False))] if nx.has_path(together, a, b) else []
+
+
+def _ways(graph: "nx.MultiDiGraph", start: str, end: str, limit: int) -> list[list[str]]:
+    """The shortest ways from the later `start` to the earlier `end`, searched near the two first, in all if need be."""
+    import networkx as nx
+
+    shortest: list[str] = nx.bidirectional_shortest_path(graph, start, end)
+    ways = [shortest]
+    longest = len(shortest) - 1
+    for slack in (1, 3, None):
+        if limit == 1 or len(ways) >= limit:
+            break
+        if slack is None:
+            near = (nx.descendants(graph, start) & nx.ancestors(graph, end)) | {start, end}
+            longest = len(near)
+        else:  # a way of n links has its first half near one end and its second near the other
+            longest = len(shortest) - 1 + slack
+            half = -(-longest // 2)
+            near = {*_within(graph.succ, start, half), *_within(graph.pred, end, half)}
+        links = [(node, other) for node in near for other in graph.succ[node] if other in near]
+        order = {node: position for position, node in enumerate(graph)}
+        links.sort(key=lambda link: (order[link[0]], order[link[1]]))  # so that ties fall the same each time
+        found = itertools.islice(nx.shortest_simple_paths(nx.DiGraph(links), start, end), limit)
+        ways = [way for way in found if len(way) - 1 <= longest]
+    return ways[:limit]
+
+
+def _within(links: "Mapping[str, Mapping[str, Any]]", node: str, depth: int) -> set[str]:
+    """The nodes at most `depth` links away along `links`, the node among them."""
+    seen, frontier = {node}, [node]
+    for _ in range(depth):
+        frontier = [*{other for one in frontier for other in links[one]} - seen]
+        seen.update(frontier)
+    return seen
 
 
 def tell(path: Path, graph: "nx.MultiDiGraph") -> str:
