@@ -31,7 +31,7 @@ WORDS = """neural network learning deep convolutional recurrent attention transl
     reinforcement policy reward memory sequence parsing semantic syntactic corpus retrieval question answering summarization
     detection segmentation tracking pose video audio music robot control planning causal fairness privacy federated sparse
     quantization compression pruning distillation contrastive pretraining transformer dropout normalization residual capsule
-    kernel manifold clustering topic variational diffusion energy boltzmann markov hidden latent factor tensor matrix""".split()  # noqa: SIM905, E501
+    kernel manifold clustering topic variational diffusion energy boltzmann markov hidden latent factor tensor matrix""".split()  # noqa: SIM905
 RARE = [a + b for a in ("bio", "geo", "hyper", "meta", "multi", "neo", "para", "poly") for b in WORDS]
 BEGINNINGS, ENDINGS = (
     ("Ba", "Che", "Du", "Gri", "Ha", "Ji", "Ko", "Li", "Mo", "Na", "Ro", "Sa"),
