@@ -27,7 +27,7 @@ def pages() -> dict[str, Any]:
     """The pages by their address. Those of one milestone or run are reached by links, not from the menu."""
     return {
         "timeline": st.Page(_later("timeline"), url_path="timeline", title="Timeline", default=True),
-        "search": st.Page(_later("search"), url_path="search", title="Search"),
+        "search": st.Page(_later("search"), url_path="search", title="Explore"),
         "claims": st.Page(_later("claims"), url_path="claims", title="Claims"),
         "runs": st.Page(_later("runs"), url_path="runs", title="Runs"),
         "milestone": st.Page(_later("milestone"), url_path="milestone", title="Milestone", visibility="hidden"),
