@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from kb import implementations, places
 from kb.runs import store
 from kb.shown import finite, number, published
-from kb.tables import ClaimRow, Run
+from kb.tables import ClaimRow, Run, RunVerdict
 
 BEGIN, END = "<!-- the record begins -->", "<!-- the record ends -->"
 
@@ -78,6 +78,13 @@ def recorded(
         for verdict in entry["verdicts"]:
             if verdict["claim"] == claim.id:
                 yield claim, verdict, entry
+
+
+def as_verdict(verdict: dict[str, Any]) -> RunVerdict:
+    """A verdict of the record in the form that those of this machine's runs have."""
+    low, high = verdict["interval"] or (None, None)
+    kept = {key: value for key, value in verdict.items() if key != "interval"}
+    return RunVerdict(run="", number=0, low=low, high=high, **kept)
 
 
 def into(readme: Path, table: str) -> None:

@@ -79,6 +79,32 @@ def figures(claim: ClaimRow, measured: RunVerdict | None) -> None:
     st.html(f'<div class="kb-figures">{cells}</div>')
 
 
+def dumbbell(claim: ClaimRow, measured: RunVerdict | None) -> None:
+    """The step from baseline to idea, in the paper and here, each on its own scale: their units may differ."""
+    given: dict[str, Any] = claim.published or {}
+    steps = {"paper": (given.get("baseline"), given.get("idea"))}
+    if measured:
+        steps["here"] = (measured.baseline, measured.measured)
+    whole = {who: (a, b) for who, (a, b) in steps.items() if a is not None and b is not None and a != b}
+    if not whole:
+        return
+    rows = []
+    for place, (who, (baseline, idea)) in enumerate(whole.items()):
+        low, high = min(0.0, baseline, idea), max(0.0, baseline, idea)
+        at = [70 + 210 * (value - low) / (high - low) for value in (baseline, idea)]
+        y = 14 + 22 * place
+        rows.append(
+            f'<text x="0" y="{y + 4}">{who}</text><line x1="{at[0]:.0f}" x2="{at[1]:.0f}" y1="{y}" y2="{y}"/>'
+            f'<circle class="kb-from" cx="{at[0]:.0f}" cy="{y}" r="5"/><circle cx="{at[1]:.0f}" cy="{y}" r="5.5"/>'
+        )
+    said = "; ".join(f"{who}: from {number(a)} to {number(b)}" for who, (a, b) in whole.items())
+    height = 6 + 22 * len(whole)
+    st.html(
+        f'<svg class="kb-dumbbell" viewBox="0 0 290 {height}" width="290" height="{height}" role="img" '
+        f'aria-label="{escape(said)}">{"".join(rows)}</svg>'
+    )
+
+
 def _gain(measured: RunVerdict) -> str:
     if measured.low is None:
         return ""

@@ -165,11 +165,14 @@ def test_searching(loaded: Engine) -> None:
 
 
 def test_claims_count_what_was_measured(a_run: str, loaded: Engine) -> None:
-    assert "none yet" in words(opened("claims")), "a failed run proves nothing"
+    assert "0 verdicts are from runs on this machine" in words(opened("claims")), "a failed run proves nothing"
     with Session(loaded) as session:
         run = session.get(Run, a_run)
         assert run
         run.status = "succeeded"
         session.add(run)
         session.commit()
-    assert "1 inconclusive" in words(opened("claims"))
+    app = opened("claims")
+    assert " 1 verdicts are from runs on this machine" in words(app)
+    only = words(opened("claims", verdict="inconclusive", paper="dropout"))
+    assert "~ inconclusive" in only and "✓" not in only

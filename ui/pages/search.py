@@ -33,7 +33,7 @@ QUESTIONS = {
     "FROM milestone GROUP BY 1, 2 ORDER BY 1",
     "What most was built on": "SELECT m.short, count(*) AS links FROM link l JOIN milestone m ON m.id = l.target\n"
     "GROUP BY m.id ORDER BY links DESC LIMIT 15",
-    "The fastest chips": "SELECT short, date, f.key AS figure, f.value ->> '$.value' AS value, f.value ->> '$.unit' AS unit\n"
+    "Figures of chips": "SELECT short, date, f.key AS figure, f.value ->> '$.value' AS value, f.value ->> '$.unit' AS unit\n"
     "FROM milestone, json_each(entry, '$.spec') f WHERE track = 'hardware' ORDER BY date",
     "Runs and their verdicts": "SELECT r.id, r.preset, v.claim, v.verdict, v.measured, v.baseline\n"
     "FROM run r JOIN verdict v ON v.run = r.id ORDER BY r.finished DESC",
