@@ -172,10 +172,11 @@ def _literature() -> None:
 
 def _work(hit: finding.Found) -> None:
     with st.container(border=True, gap="xsmall"):
-        st.markdown(f"**{frame.plain(hit.title)}**")
+        in_title = "".join(text for text, _ in hit.snippet) == hit.title
+        st.html(f"<strong>{_marked(hit.snippet) if in_title else escape(hit.title)}</strong>")
         people = hit.people if len(hit.people) < 140 else f"{hit.people[:140]}…"
         st.caption(frame.plain(", ".join(filter(None, [people, hit.venue, str(hit.year or "")]))))
-        if hit.snippet:
+        if hit.snippet and not in_title:
             st.html(f"<p>{_marked(hit.snippet)}</p>")
         addresses = [hit.url or (hit.doi and f"https://doi.org/{hit.doi}"), *hit.code]
         st.markdown("  \n".join(f"<{address}>" for address in addresses if address))
