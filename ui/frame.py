@@ -31,6 +31,7 @@ def pages() -> dict[str, Any]:
         "claims": st.Page(_later("claims"), url_path="claims", title="Claims"),
         "runs": st.Page(_later("runs"), url_path="runs", title="Runs"),
         "milestone": st.Page(_later("milestone"), url_path="milestone", title="Milestone", visibility="hidden"),
+        "compare": st.Page(_later("compare"), url_path="compare", title="Compare", visibility="hidden"),
         "run": st.Page(_later("run"), url_path="run", title="Run", visibility="hidden"),
     }
 

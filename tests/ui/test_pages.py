@@ -1,6 +1,7 @@
 """Every page drawn by Streamlit's AppTest: whole, empty, and asked for what isn't there."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,7 +99,7 @@ def a_run(loaded: Engine) -> str:
     return "dropout-1"
 
 
-@pytest.mark.parametrize("page", ["timeline", "search", "claims", "runs", "milestone", "run"])
+@pytest.mark.parametrize("page", ["timeline", "search", "claims", "runs", "compare", "milestone", "run"])
 def test_an_empty_database_is_no_error(page: str, engine: Engine) -> None:
     assert opened(page).title
 
@@ -123,7 +124,7 @@ def test_a_milestone_of_each_kind(loaded: Engine, name: str) -> None:
 def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engine) -> None:
     app = opened("milestone", id="dropout")
     text = words(app).replace("\\", "")
-    assert "fewer test errors" in text and "Not measured on this machine yet" in text
+    assert "fewer test errors" in text and "not measured" in text.lower()
     assert "def scaling_gap" in text
     fields = {field.label: field.value for field in app.text_input}
     quick = implementations.read("dropout").presets["quick"]
@@ -176,3 +177,33 @@ def test_claims_count_what_was_measured(a_run: str, loaded: Engine) -> None:
     assert " 1 verdicts are from runs on this machine" in words(app)
     only = words(opened("claims", verdict="inconclusive", paper="dropout"))
     assert "~ inconclusive" in only and "✓" not in only
+
+
+def test_runs_side_by_side(a_run: str, loaded: Engine) -> None:
+    assert "Choose two runs" in words(opened("compare", runs=a_run))
+    assert "No run here is called nothing" in opened("compare", runs=f"{a_run},nothing").warning[0].value
+    with Session(loaded) as session:
+        session.add(Run(id="dropout-2", implementation="dropout", preset="full", device="cpu", status="succeeded",
+                        submitted=time.time(), source_hash="0", settings={"seed": 7}))  # fmt: skip
+        session.commit()
+    app = opened("compare", runs=f"{a_run},dropout-2")
+    differing, *_ = app.dataframe
+    assert set(differing.value["setting"]) == {"preset", "seed"}
+    assert list(differing.value["dropout-2"]) == ["full", "7"]
+
+
+def test_sql_is_answered_and_refused(loaded: Engine) -> None:
+    app = opened("search", **{"in": "sql", "q": "SELECT id, short FROM milestone WHERE id = 'lstm'"})
+    assert list(app.dataframe[0].value["short"]) == ["LSTM"]
+    assert "only reading is allowed" in words(opened("search", **{"in": "sql", "q": "DELETE FROM milestone"}))
+
+
+def test_imported_literature_is_searched_apart(loaded: Engine, tmp_path: Path) -> None:
+    from kb.outside import library
+
+    assert "Nothing was imported yet" in words(opened("search", **{"in": "literature"}))
+    bib = tmp_path / "some.bib"
+    bib.write_text("@misc{x, title={A paper about <b>teapots</b>}, year={1999}}")
+    library.bring(bib)
+    text = words(opened("search", **{"in": "literature", "q": "teapot"}))
+    assert "1 imported works, not curated" in text and "&lt;b&gt;" in text

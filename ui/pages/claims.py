@@ -1,36 +1,18 @@
 """The scoreboard: every claim on the timeline, how it stands on this machine, and what the repository's record has."""
 
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import streamlit as st
 
-from kb import db, record
+from kb import db
 from kb.runs import store
-from kb.tables import ClaimRow, Run, RunVerdict
-from ui import frame, words
-
-NONE = "not measured"
-
-
-@dataclass(frozen=True)
-class Line:
-    """A claim with the verdict that counts for it: of the newest run here, else of the record (then `run` is None)."""
-
-    claim: ClaimRow
-    verdict: RunVerdict | None
-    run: Run | None
-    recorded: dict[str, Any] | None  # the record's entry, where the verdict is from it
-
-    @property
-    def outcome(self) -> str:
-        return self.verdict.verdict if self.verdict else NONE
+from ui import frame, standing, words
+from ui.standing import NONE, Line
 
 
 def show() -> None:
     st.title("Claims", anchor=False)
-    lines = _lines()
+    lines = standing.of(db.claims(frame.engine()))
     _tally(lines)
     shown = _chosen(lines)
     missing = list(dict.fromkeys(line.claim.implementation for line in lines if line.run is None))
@@ -39,22 +21,9 @@ def show() -> None:
         milestone = frame.milestones()[name]
         frame.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=name)
         for line in some:
-            _line(line)
+            standing.show(line)
     if not shown:
         st.info("No claim fits; choose another outcome or paper.")
-
-
-def _lines() -> list[Line]:
-    claims = db.claims(frame.engine())
-    kept = {(c.milestone, c.id): (verdict, entry) for c, verdict, entry in record.recorded(claims)}
-    lines = []
-    for one in store.standings(frame.engine(), claims):
-        verdict, entry = kept.get((one.claim.milestone, one.claim.id), (None, None))
-        if one.verdict or not verdict:
-            lines.append(Line(one.claim, one.verdict, one.run, None))
-        else:
-            lines.append(Line(one.claim, record.as_verdict(verdict), None, entry))
-    return lines
 
 
 def _tally(lines: list[Line]) -> None:
@@ -103,19 +72,3 @@ def _launch(missing: list[str]) -> None:
             for name in missing:
                 store.submit(frame.engine(), name, "quick")
             frame.go("runs")
-
-
-def _line(line: Line) -> None:
-    with st.container(border=True, gap="xsmall"):
-        st.html(words.verdict(line.outcome))
-        st.markdown(f"{frame.plain(line.claim.says)} :gray[{frame.plain(line.claim.where)}]")
-        numbers, picture = st.columns([3, 2])
-        with numbers:
-            words.figures(line.claim, line.verdict)
-        with picture:
-            words.dumbbell(line.claim, line.verdict)
-        if line.run:
-            frame.link("run", f"run with {line.run.preset}, {words.ago(line.run.submitted)}", id=line.run.id)
-        elif line.recorded:
-            on = f"on record: quick, {line.recorded['measured']}, {line.recorded['environment']['device_name']}"
-            st.caption(frame.plain(on))

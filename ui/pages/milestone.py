@@ -1,6 +1,5 @@
 """One milestone: its story, its place in the lineage, its claims with what was measured, its code, and a button to run it."""
 
-from html import escape
 from typing import Any
 
 import streamlit as st
@@ -9,7 +8,7 @@ from kb import db, graph, implementations
 from kb.implementations import Implementation, Setting
 from kb.runs import store
 from kb.tables import MilestoneRow
-from ui import frame, words
+from ui import frame, standing, words
 
 VERBS = {  # how a link reads from the later milestone
     "builds_on": "builds on",
@@ -111,18 +110,8 @@ def _spec(entry: dict[str, Any]) -> None:
 
 def _claims(row: MilestoneRow) -> None:
     st.header("What it claims", anchor="claims")
-    claims = [claim for claim in db.claims(frame.engine()) if claim.milestone == row.id]
-    for standing in store.standings(frame.engine(), claims):
-        claim, measured = standing.claim, standing.verdict
-        with st.container(border=True):
-            st.markdown(f"{frame.plain(claim.says)}  \n:gray[{frame.plain(claim.where)}]")
-            words.figures(claim, measured)
-            if standing.run and measured:
-                with_what = f"preset {standing.run.preset}, {words.device(standing.run)}"
-                st.html(f"{words.verdict(measured.verdict)} <span>with {escape(with_what)}</span>")
-                frame.link("run", "The run that measured it", id=standing.run.id)
-            else:
-                st.caption("Not measured on this machine yet.")
+    for line in standing.of([claim for claim in db.claims(frame.engine()) if claim.milestone == row.id]):
+        standing.show(line)
 
 
 def _launch(implementation: Implementation) -> None:

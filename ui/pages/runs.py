@@ -24,6 +24,8 @@ def _list(moving: bool) -> None:
         )
         frame.link("search", "Papers that run", q="has:impl")
         return
+    if len(found) > 1:
+        frame.link("compare", "Compare runs", runs=",".join(run.id for run in found[:2]))
     for run in found:
         with st.container(horizontal=True, vertical_alignment="center", key=f"run-{run.id}"):
             st.badge(run.status, icon=words.STATUS_ICONS[run.status], color=words.STATUS_COLORS[run.status])
