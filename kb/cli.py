@@ -99,7 +99,9 @@ def parser() -> argparse.ArgumentParser:
         schema, "schema", "Print the JSON Schema of the timeline, for editors.", "kb schema > data/timeline.schema.json"
     )
     one = verb(run, "run", "Run an implementation, watch it, print its verdicts.", "kb run dropout --preset quick")
-    one.add_argument("name", help="an implementation (impl/NAME.py) or the milestone that names it")
+    one.add_argument(
+        "name", help="an implementation (impl/NAME.py), the milestone that names it, or a run's id: to repeat it"
+    )
     one.add_argument("--preset", default="quick", help="smoke, quick (the default), full or paper")
     one.add_argument("--seed", type=int, help="the first seed; the others follow it")
     one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
@@ -359,12 +361,20 @@ def run(args: argparse.Namespace) -> int:
     from kb.runs import store
 
     engine = database()
-    name = _implementation(engine, args.name)
+    earlier = _earlier(engine, args.name)
+    name = earlier.implementation if earlier else _implementation(engine, args.name)
+    preset, device = (earlier.preset, earlier.device) if earlier else (args.preset, args.device)
+    implementation = implementations.read(name)
     changes = dict(item.partition("=")[::2] for item in args.set)
     if args.seed is not None:
         changes["seed"] = str(args.seed)
-    settings = implementations.parse_settings(implementations.read(name), args.preset, changes)
-    run_id = store.submit(engine, name, args.preset, changes=settings, device=args.device)
+    settings = implementations.parse_settings(implementation, preset, changes)
+    if earlier:  # its settings, also where the preset has others by now
+        now = implementation.presets[preset]
+        settings = {
+            key: value for key, value in earlier.settings.items() if key in now and now[key] != value
+        } | settings
+    run_id = store.submit(engine, name, preset, changes=settings, device=device)
     if args.detach:
         print(json.dumps({"id": run_id}) if args.json else run_id)
         return 0
@@ -380,7 +390,32 @@ def run(args: argparse.Namespace) -> int:
         if last.traceback:
             print(last.traceback, file=sys.stderr)
         print(f"{run_id} {last.status}{f': {last.reason}' if last.reason else ''}", file=sys.stderr)
+        if earlier:
+            _print_differences(engine, earlier.id, run_id)
     return 0 if last.status == "succeeded" else 1
+
+
+def _earlier(engine: "Engine", name: str) -> "Run | None":
+    from kb.runs import store
+
+    try:
+        return store.get(engine, name)
+    except store.UnknownRun:
+        return None
+
+
+def _print_differences(engine: "Engine", before: str, after: str) -> None:
+    """What wasn't the same in a run that was to repeat another, in how it was made and in what came out."""
+    from kb.runs.compare import compare
+
+    found = compare(engine, [before, after])
+    for name, (old, new) in found.differing.items():
+        print(f"not as before: {name} was {old}, is {new}", file=sys.stderr)
+    old_rows, new_rows = ([row for row in found.rows(engine) if row.pop("run") == id] for id in (before, after))
+    differ = sum(one != other for one, other in zip(old_rows, new_rows, strict=False)) + abs(
+        len(old_rows) - len(new_rows)
+    )
+    print(f"{count(len(new_rows), 'row')}, {differ or 'none'} other than before", file=sys.stderr)
 
 
 def _implementation(engine: "Engine", name: str) -> str:

@@ -200,3 +200,11 @@ def test_import_then_search_outside(capsys: pytest.CaptureFixture[str], tmp_path
     assert str(bib) in kb(capsys, "import")[1]
     status, _, err = kb(capsys, "import", str(tmp_path / "none.bib"))
     assert status == 1 and "No such file" in err and "none.bib" in err
+
+
+def test_a_run_is_repeated_by_its_id_and_differences_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    first = printed(capsys, "run", "perceptron", "--preset", "smoke", "--seed", "7", "--set", "seeds=2", "--json")
+    status, _, err = kb(capsys, "run", first["id"])
+    assert status == 0 and "none other than before" in err and "not as before" not in err
+    status, _, err = kb(capsys, "run", first["id"], "--seed", "8")
+    assert "not as before: seed was 7, is 8" in err and "none other" not in err
