@@ -123,6 +123,9 @@ def parser() -> argparse.ArgumentParser:
     one = verb(serve, "serve", "Serve the app on this machine.", "PORT=8765 kb serve")
     one.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8501")))
     one.add_argument("--address", default="127.0.0.1", help="127.0.0.1, so that only this machine sees it")
+    one.add_argument(
+        "--read-only", action="store_true", help="for public display: nothing can be run or stopped from it"
+    )
     return top
 
 
@@ -585,6 +588,8 @@ def serve(args: argparse.Namespace) -> None:
             raise
         print(f"{wrong}; serving what was loaded before", file=sys.stderr)
     os.environ["KB_HOME"] = str(places.home())
+    if args.read_only:
+        os.environ["KB_READ_ONLY"] = "1"
     os.chdir(places.SHARE)  # where Streamlit looks for .streamlit/config.toml
     print(f"the app: http://{'localhost' if args.address == '127.0.0.1' else args.address}:{args.port}", flush=True)
     options = {

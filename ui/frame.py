@@ -1,6 +1,7 @@
 """What every page has: its address, the navigation, the style; and what is opened once for all of them."""
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,26 @@ def _lineage(digest: str | None) -> Any:
     from kb import graph
 
     return graph.lineage(engine())
+
+
+def may_launch() -> bool:
+    """Whether this visitor may start and stop runs: not with `kb serve --read-only`, and where Streamlit's own sign-in is set
+    up (an [auth] section in .streamlit/secrets.toml), only who has signed in."""
+    if os.environ.get("KB_READ_ONLY"):
+        return False
+    try:
+        guarded = "auth" in st.secrets
+    except FileNotFoundError:  # no secrets at all
+        guarded = False
+    return not guarded or bool(st.user.is_logged_in)
+
+
+def why_not() -> None:
+    """In place of a button that this visitor hasn't got."""
+    if os.environ.get("KB_READ_ONLY"):
+        st.caption("Served for reading only: nothing can be run from here.")
+    elif st.button("Sign in to run it", icon=":material/login:", key="sign-in"):
+        st.login()
 
 
 def link(page: str, label: str, **query: str) -> None:

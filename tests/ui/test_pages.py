@@ -207,3 +207,14 @@ def test_imported_literature_is_searched_apart(loaded: Engine, tmp_path: Path) -
     library.bring(bib)
     text = words(opened("search", **{"in": "literature", "q": "teapot"}))
     assert "1 imported works, not curated" in text and "&lt;b&gt;" in text
+
+
+def test_served_for_reading_only_nothing_can_be_launched(
+    a_run: str, loaded: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert any(button.label == "Run" for button in opened("milestone", id="dropout").button)
+    monkeypatch.setenv("KB_READ_ONLY", "1")
+    app = opened("milestone", id="dropout")
+    assert not app.button and "Served for reading only" in words(app)
+    assert not opened("run", id=a_run).button
+    assert not opened("claims").button

@@ -61,7 +61,7 @@ def _chosen(lines: list[Line]) -> list[Line]:
 
 
 def _launch(missing: list[str]) -> None:
-    if not missing:
+    if not missing or not frame.may_launch():
         return
     count = f"{len(missing)} paper{'' if len(missing) == 1 else 's'}"
     with st.popover(f"Measure what is missing here ({count})", icon=":material/play_arrow:"):

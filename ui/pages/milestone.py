@@ -116,6 +116,10 @@ def _claims(row: MilestoneRow) -> None:
 
 def _launch(implementation: Implementation) -> None:
     st.header("Run it", anchor="run-it")
+    if not frame.may_launch():
+        frame.why_not()
+        st.code(f"kb run {implementation.name} --preset quick", language="bash")
+        return
     hints = {
         "smoke": "seconds; proves nothing",
         "quick": "about a minute",

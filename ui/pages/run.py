@@ -64,7 +64,9 @@ def _state(run: Run) -> None:
         elif run.finished and run.started:
             took = words.duration(run.finished - run.started)
             st.caption(f"after {took} on {frame.plain(words.device(run))}, {words.ago(run.finished)}")
-        if run.status not in store.ENDED:
+        if not frame.may_launch():
+            pass
+        elif run.status not in store.ENDED:
             if st.button("Stop", icon=":material/stop:", key="stop"):
                 store.cancel(frame.engine(), run.id)
                 st.toast("Asked it to stop.")
