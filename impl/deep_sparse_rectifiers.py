@@ -275,6 +275,7 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
     total, done = float(cfg.updates * training + autoencoding * len(RECONSTRUCTION)), 0.0
     every = max(min(50, -(-cfg.updates // 16)), -(-cfg.updates // 60))
     history: dict[str, list[tuple[int, Tensor]]] = {}
+    blanks: list[tuple[int, Tensor]] = []  # update, and of the rectifiers the share of zeros, [L, N]
     shown: dict[str, Tensor] = {}
     for kind in KINDS:
         unit, pretrained = kind
@@ -303,25 +304,32 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
         judged = [(penalty, i) for penalty in penalties[kind] for i in range(S)]
         words: list[Row] = [dict(net=title(name, penalty, cfg), seed=seeds[i]) for penalty, i in judged]
         nets, own = begin.pick([T + i for _, i in judged]), [seeds[i] for _, i in judged]
-        start = zeros(codes(nets, unit, watched)).mean(0)
+        before = zeros(codes(nets, unit, watched))
+        if kind == KINDS[0]:
+            blanks.append((0, before.cpu()))
         for step, loss in train(nets, unit, x, y, cfg, own, [rate] * len(own), [penalty for penalty, _ in judged]):
             done += len(own)
             if step % 10 == 0:
                 yield Progress(done, total, f"{name}: {len(own)} nets")
             if step % every == 0 or step == cfg.updates:
                 wrong = errors(nets, unit, x_valid, y_valid)
-                blank = zeros(codes(nets, unit, watched)).mean(0)
+                inside = zeros(codes(nets, unit, watched))
+                blank = inside.mean(0)
+                if kind == KINDS[0]:
+                    blanks.append((step, inside.cpu()))
                 history.setdefault(name, []).append((step, wrong[:S]))
                 for word, a, b, c in zip(words, loss.tolist(), wrong.tolist(), blank.tolist(), strict=True):
                     yield word | dict(step=step, loss=a, valid_error=b, zeros=c)
         h, tested = codes(nets, unit, watched), errors(nets, unit, x_test, data.y_test)
         blank, dead = zeros(h), 100 * (h == 0).all(2).float().mean(2)  # [L, N]
         for i, word in enumerate(words):
-            ends: Row = dict(zeros_at_start=float(start[i]), zeros_at_end=float(blank[:, i].mean()), data=data.name)
+            ends: Row = dict(
+                zeros_at_start=float(before[:, i].mean()), zeros_at_end=float(blank[:, i].mean()), data=data.name
+            )
             yield word | ends | dict(judged=True, rate=rate, penalty=judged[i][0], test_error=float(tested[i]))
             for layer in range(cfg.L):
-                inside = dict(zeros=float(blank[layer, i]), dead=float(dead[layer, i]), mean=float(h[layer, i].mean()))
-                yield word | dict(measure="layer", layer=layer + 1) | {f"layer_{key}": v for key, v in inside.items()}
+                ends = dict(zeros=float(blank[layer, i]), dead=float(dead[layer, i]), mean=float(h[layer, i].mean()))
+                yield word | dict(measure="layer", layer=layer + 1) | {f"layer_{key}": v for key, v in ends.items()}
         shown[name] = h[:, 0].cpu()
         if kind == KINDS[0]:
             for i, seed in enumerate(seeds):
@@ -329,6 +337,9 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
             shown["sparse rectifier"] = h[:, S].cpu()
             yield filters(nets.W[0][[0, S]].detach().cpu(), cfg)
             yield cloud(penalties[kind], blank.mean(0).cpu().view(-1, S), tested.view(-1, S))
+            yield becoming_sparse({"rectifier": [(step, z[:, :S]) for step, z in blanks],
+                                   "sparse rectifier": [(step, z[:, S : 2 * S]) for step, z in blanks]})  # fmt: skip
+            yield paths(nets.pick([S]), watched, labels)
             yield layers({"before training": codes(begin, unit, watched)[:, T:], "rectifier": h[:, :S],
                           "sparse rectifier": h[:, S : 2 * S]})  # fmt: skip
     yield learning(history)
@@ -395,6 +406,55 @@ def layers(shown: dict[str, Tensor]) -> Figure:
     axes[1].set_ylabel("% units dead")
     axes[1].legend()
     return figure("layers", drawn, "Zeros, and units that no image switches on, layer by layer; mean of the nets")
+
+
+def becoming_sparse(shares: dict[str, list[tuple[int, Tensor]]]) -> Figure:
+    """Of each kind of net the share of zeros over training, [L, N] at every update recorded."""
+    drawn, axes = canvas(1, len(shares), height=2.6)
+    for ax, (name, points) in zip(axes, shares.items(), strict=True):
+        steps, z = [step for step, _ in points], torch.stack([share for _, share in points], 1)  # [L, updates, N]
+        for layer, (line, colour) in enumerate(zip(z, PALETTE, strict=False)):
+            ax.plot(steps, line.mean(1).numpy(), color=colour, label=f"layer {layer + 1}")
+            ax.fill_between(steps, line.amin(1).numpy(), line.amax(1).numpy(), color=colour, alpha=0.15, linewidth=0)
+        ax.axhline(50, color=INK, linewidth=0.6, linestyle="--")
+        ax.set(title=name, xlabel="update", ylim=(0, 100))
+    axes[0].set_ylabel("% outputs exactly zero")
+    axes[-1].legend()
+    return figure(
+        "becoming-sparse", drawn, "Zeros by layer while the nets learn; from the least to the most of the seeds"
+    )
+
+
+def paths(nets: Nets, x: Tensor, y: Tensor) -> Figure:
+    """As in Fig. 2: which units a zero and a one switch on, and the connections along which they send most."""
+    at = [int((y == c).nonzero()[0]) for c in (0, 1)]
+    side = int(x.shape[1] ** 0.5)
+    logits, _, hidden = nets(x[at][None], "rectifier")
+    layers = [h.detach()[0].cpu() for h in (*hidden, logits)]  # of two images, [2, H] and [2, C]
+    drawn, axes = canvas(1, 2, height=3.2)
+    for i, (ax, colour) in enumerate(zip(axes, PALETTE, strict=False)):
+        across = [torch.linspace(0, 1, layer.shape[1]) for layer in layers]
+        for n, W in enumerate(nets.W[1:]):
+            sent = layers[n][i, :, None] * W.detach()[0].cpu()  # [H, H or C]; nothing from a unit that is off
+            sent = sent * (layers[n + 1][i] > 0 if n < len(nets.W) - 2 else layers[n + 1][i] == layers[n + 1][i].max())
+            sizes, best = sent.abs().flatten().topk(40)
+            best = best[sizes > 0]
+            m, k = best // sent.shape[1], best % sent.shape[1]
+            ax.plot([across[n][m], across[n + 1][k]], [n + 1, n + 2], color=colour, alpha=0.35, linewidth=0.6)
+        for n, layer in enumerate(layers):
+            on = layer[i] > 0 if n < len(layers) - 1 else layer[i] == layer[i].max()
+            ax.scatter(across[n][~on], torch.full_like(across[n][~on], n + 1), s=3, color=INK, alpha=0.4)
+            ax.scatter(across[n][on], torch.full_like(across[n][on], n + 1), s=6, color=colour)
+        picture = ax.inset_axes((0.0, 0.0, 1.0, 0.2))
+        picture.imshow(x[at[i]].cpu().view(side, side).numpy(), cmap="gray")
+        picture.set_axis_off()
+        ax.set(xticks=[], yticks=range(1, len(layers) + 1), ylim=(-0.1, len(layers) + 0.3))
+        ax.set_yticklabels([*range(1, len(layers)), "class"])
+    axes[0].set_ylabel("layer")
+    caption = (
+        "The paths of two images through one sparse rectifier net (as in Fig. 2): the units that are on, and up to 40 "
+    )
+    return figure("paths", drawn, caption + "connections between each two layers along which they send most")
 
 
 def learning(history: dict[str, list[tuple[int, Tensor]]]) -> Figure:
