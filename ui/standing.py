@@ -45,10 +45,11 @@ def show(line: Line) -> None:
         st.html(words.verdict(line.outcome))
         st.markdown(f"{frame.plain(line.claim.says)} :gray[{frame.plain(line.claim.where)}]")
         numbers, picture = st.columns([3, 2])
+        where = "record" if line.recorded else "here"
         with numbers:
-            words.figures(line.claim, line.verdict)
+            words.figures(line.claim, line.verdict, where)
         with picture:
-            words.dumbbell(line.claim, line.verdict)
+            words.dumbbell(line.claim, line.verdict, where)
         if line.run:
             on = f"{line.run.preset}, {words.device(line.run)}, {words.ago(line.run.submitted)}"
             frame.link("run", f"The run that measured it: {on}", id=line.run.id)

@@ -68,23 +68,23 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) < 1e9 and abs(value) >= 1e3 else f"{value:.2g}"
 
 
-def figures(claim: ClaimRow, measured: RunVerdict | None) -> None:
-    """What the paper says and what was measured, one under the other."""
+def figures(claim: ClaimRow, measured: RunVerdict | None, where: str = "here") -> None:
+    """What the paper says and what was measured, `here` or on `record`, one under the other."""
     given: dict[str, Any] = claim.published or {}
     paper = (number(given.get("baseline")), number(given.get("idea")), given.get("unit", "no figure published"))
     rows = [("", "baseline", "idea", ""), ("paper", *paper)]
     if measured:
-        rows.append(("here", number(measured.baseline), number(measured.measured), measured.unit + _gain(measured)))
+        rows.append((where, number(measured.baseline), number(measured.measured), measured.unit + _gain(measured)))
     cells = "".join(f"<span>{escape(cell)}</span>" for row in rows for cell in row)
     st.html(f'<div class="kb-figures">{cells}</div>')
 
 
-def dumbbell(claim: ClaimRow, measured: RunVerdict | None) -> None:
-    """The step from baseline to idea, in the paper and here, each on its own scale: their units may differ."""
+def dumbbell(claim: ClaimRow, measured: RunVerdict | None, where: str = "here") -> None:
+    """The step from baseline to idea, in the paper and as measured, each on its own scale: their units may differ."""
     given: dict[str, Any] = claim.published or {}
     steps = {"paper": (given.get("baseline"), given.get("idea"))}
     if measured:
-        steps["here"] = (measured.baseline, measured.measured)
+        steps[where] = (measured.baseline, measured.measured)
     whole = {who: (a, b) for who, (a, b) in steps.items() if a is not None and b is not None and a != b}
     if not whole:
         return
