@@ -86,9 +86,8 @@ def lineage(engine: Engine) -> "nx.MultiDiGraph":
             rows.execute(f"SELECT id, {', '.join(names)} FROM milestone ORDER BY first, position")
             graph.add_nodes_from((id, dict(zip(names, values, strict=True))) for id, *values in rows)
             rows.execute("SELECT source, target, type, how FROM link ORDER BY rowid")
-            graph.add_edges_from(
-                (source, target, kind, {"type": kind, "how": how}) for source, target, kind, how in rows
-            )
+            for source, target, kind, how in rows:  # add_edges_from makes three views for each edge
+                graph.add_edge(source, target, kind, type=kind, how=how)
     finally:
         if collecting:
             gc.enable()
