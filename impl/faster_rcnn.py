@@ -5,7 +5,7 @@ Claims      proposals    ten learnt proposals a picture cover more of its object
             anchors      anchors of three sizes and three shapes cover more than one kind does (Table 8)
             nearly-free  proposing costs less than a twentieth of what the map that it shares costs (Table 5)
             inverse      moving an anchor by the targets of its object gives the object's box (Eq. 2)
-Deviations  1  except in `paper` digits on photographs, a small net, and a few hundred updates of Adam
+Deviations  1  except in `paper` BCCD where it is, else digits on photographs; a small net, a few hundred updates of Adam
             2  proposals are judged by what they cover, not by the detector that would use them
             3  half of a mini-batch's anchors are objects' only where there are as many, as in the paper; the rest are others
 Left out    the detector itself, which is Fast R-CNN (impl/fast_rcnn.py), and the four steps that train the two by turns
@@ -48,7 +48,7 @@ class Config:
 
 
 PAPER = Config()
-FULL = replace(PAPER, data="composed", train=600, test=150, side=96, channels=(16, 32), H=64, sizes=(0.2, 0.33, 0.5),
+FULL = replace(PAPER, data="auto", train=600, test=150, side=96, channels=(16, 32), H=64, sizes=(0.2, 0.33, 0.5),
                shapes=(0.8, 1.3, 2.2), sampled=64, batch=8, updates=2_000, rate=0.003)  # fmt: skip
 QUICK = replace(FULL, train=200, test=60, side=64, H=32, batch=4, updates=300)
 SMOKE = replace(QUICK, train=4, test=2, channels=(4, 4), H=4, batch=2, updates=3, seeds=2)

@@ -6,7 +6,7 @@ Claims      features-beat-hog  regions are told apart better by a fine-tuned CNN
             proposals-recall   grouped segments cover more of the objects than as many boxes at random (Sec. 4.2)
             inverse            moving a box by the targets of Eqs. 6 to 9 with Eqs. 1 to 4 gives the object's box (App. C)
 Deviations  1  HOG stands on the same regions and SVMs as the CNN; the paper's rival is DPM v5, of deformable parts
-            2  except in `paper` small nets and pictures: handwritten digits on photographs, pre-trained on other digits' crops
+            2  except in `paper` small nets and pictures: BCCD where it is, else digits on photographs; pre-trained on digits
             3  ILSVRC can't be read here: `paper` pre-trains on the crops of COCO's objects
             4  selective search without texture, in RGB alone; its segments are those of Felzenszwalb & Huttenlocher (2004)
             5  the SVM's cost, the layer and the ridge are chosen on validation scenes; a squared hinge, solved by Newton steps
@@ -70,7 +70,7 @@ class Config:
 
 
 PAPER = Config()
-FULL = replace(PAPER, data="composed", auxiliary="composed", train=240, validation=40, test=120, examples=300, side=64,
+FULL = replace(PAPER, data="auto", auxiliary="composed", train=240, validation=40, test=120, examples=300, side=64,
                regions=160, warp=24, context=2, channels=(16, 32), kernels=(5, 3), strides=(2, 1), pools=(0, 1), H=64,
                pretraining=600, finetuning=2_500, rate=0.002, slower=1.0, adam=True, vary=True, batch=64, positives=16,
                costs=(0.001, 0.01, 0.1), copies=8, ridges=(100.0, 1_000.0), most=20)  # fmt: skip

@@ -23,6 +23,8 @@ from impl.kit.data import DataUnavailable, cache, handwriting
 from impl.kit.events import Figure
 from impl.kit.figures import PALETTE, canvas, figure
 
+KEPT = 300e6  # bytes of pictures that stay in memory
+
 Place = Path | zipfile.Path
 
 
@@ -51,6 +53,11 @@ class Reader(Sequence[Scene]):
 
     def __getitem__(self, i: Any) -> Any:
         return Reader(self.items[i], self.read) if isinstance(i, slice) else self.read(self.items[i])
+
+
+def kept(reader: Reader, side: int) -> Sequence[Scene]:
+    """Read once, if memory has room for all of them: a picture that is decoded in every step costs more than the step."""
+    return [*reader] if 12 * side * side * len(reader) < KEPT else reader
 
 
 @dataclass(frozen=True)
@@ -183,11 +190,11 @@ def voc(name: str, folder: Path, train: int, test: int, side: int) -> Scenes:
     """
     root = _voc_root(folder)
     lists = {p: _names(root / "ImageSets" / "Main" / f"{p}.txt") for p in ("train", "trainval", "val", "test")}
-    kept, held = (lists["trainval"], lists["test"]) if lists["test"] else (lists["train"], lists["val"])
-    if not kept or not held:
+    some, held = (lists["trainval"], lists["test"]) if lists["test"] else (lists["train"], lists["val"])
+    if not some or not held:
         raise DataUnavailable(f"{root}/ImageSets/Main names no training or no test pictures")
-    kept, held = kept[:train], held[:test]
-    annotations = {n: ElementTree.fromstring((root / "Annotations" / f"{n}.xml").read_text()) for n in kept + held}
+    some, held = some[:train], held[:test]
+    annotations = {n: ElementTree.fromstring((root / "Annotations" / f"{n}.xml").read_text()) for n in some + held}
     classes = tuple(sorted({str(o.findtext("name")) for tree in annotations.values() for o in tree.iter("object")}))
 
     def read(n: str) -> Scene:
@@ -206,7 +213,7 @@ def voc(name: str, folder: Path, train: int, test: int, side: int) -> Scenes:
             masks = torch.stack([index == instance for instance in keep]) if keep else torch.zeros(0, *index.shape)
         return _scene(root / "JPEGImages" / f"{n}.jpg", boxes, labels, masks, side)
 
-    return Scenes(name, classes, Reader(kept, read), Reader(held, read))
+    return Scenes(name, classes, kept(Reader(some, read), side), kept(Reader(held, read), side))
 
 
 def _voc_root(folder: Path) -> Place:
@@ -240,7 +247,7 @@ def coco(folder: Path, train: int, test: int, side: int) -> Scenes:
             if not thing.get("iscrowd") and thing["bbox"][2] > 0 and thing["bbox"][3] > 0:
                 things.setdefault(thing["image_id"], []).append(thing)
         listed = [(pictures / i["file_name"], things[i["id"]]) for i in content["images"] if i["id"] in things]
-        parts.append(Reader(listed[:count], partial(_coco_scene, order=order, side=side)))
+        parts.append(kept(Reader(listed[:count], partial(_coco_scene, order=order, side=side)), side))
     return Scenes("coco", classes, *parts)
 
 
