@@ -12,21 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import places
+from kb import cli_runs, places
 from kb.shown import count, finite, gain, number, published, table
+from kb.terminal import Wrong, database, implementation_of, load_into
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from kb.graph import Step
-    from kb.tables import Run
 
 
 FORMATS = ("json", "csv", "bibtex", "graphml", "mermaid", "jsonld", "html")  # those of kb.exports
-
-
-class Wrong(Exception):
-    """What was asked for can't be done; the message is for the person who asked."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,20 +94,7 @@ def parser() -> argparse.ArgumentParser:
     verb(
         schema, "schema", "Print the JSON Schema of the timeline, for editors.", "kb schema > data/timeline.schema.json"
     )
-    one = verb(run, "run", "Run an implementation, watch it, print its verdicts.", "kb run dropout --preset quick")
-    one.add_argument(
-        "name", help="an implementation (impl/NAME.py), the milestone that names it, or a run's id: to repeat it"
-    )
-    one.add_argument("--preset", default="quick", help="smoke, quick (the default), full or paper")
-    one.add_argument("--seed", type=int, help="the first seed; the others follow it")
-    one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
-    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
-    one.add_argument("--detach", action="store_true", help="queue it, print its id and leave")
-    one = verb(runs, "runs", "List the runs, the newest first.", "kb runs --implementation dropout")
-    one.add_argument("--implementation")
-    one.add_argument("--limit", type=int, default=20)
-    one = verb(stop, "stop", "Cancel runs, and wait until they have ended.", "kb stop dropout-1f0c22ab")
-    one.add_argument("run", nargs="+")
+    cli_runs.add(verb)
     one = verb(claims, "claims", "Every claim: published, measured, verdict, time, device.", "kb claims")
     one.add_argument("--record", action="store_true", help="what the repository's record has, not this machine's runs")
     one = verb(record, "record", "Measure claims anew and keep what came out in results/.", "kb record dropout lenet5")
@@ -127,32 +110,6 @@ def parser() -> argparse.ArgumentParser:
         "--read-only", action="store_true", help="for public display: nothing can be run or stopped from it"
     )
     return top
-
-
-def database() -> "Engine":
-    """The database, with the timeline in it as its file is now; with what was loaded before if the file has errors."""
-    from kb import db
-
-    engine = db.open_database()
-    if db.is_stale(engine, places.TIMELINE):
-        try:
-            _load(engine, places.TIMELINE)
-        except Wrong as wrong:
-            if db.loaded(engine) is None:
-                raise
-            print(f"{wrong}; using what was loaded before", file=sys.stderr)
-    return engine
-
-
-def _load(engine: "Engine", file: Path) -> Any:
-    from kb import db, loader
-
-    timeline = loader.load(file)
-    for problem in timeline.problems:
-        print(problem, file=sys.stderr)
-    if timeline.errors:
-        raise Wrong(f"{file} has {count(len(timeline.errors), 'error')}; nothing was loaded")
-    return db.load(engine, timeline.milestones, file.resolve())
 
 
 def check(args: argparse.Namespace) -> int:
@@ -172,7 +129,7 @@ def check(args: argparse.Namespace) -> int:
 def load(args: argparse.Namespace) -> None:
     from kb import db
 
-    changes = _load(db.open_database(), args.file)
+    changes = load_into(db.open_database(), args.file)
     print(json.dumps(dataclasses.asdict(changes)) if args.json else changes)
 
 
@@ -359,147 +316,6 @@ def schema(args: argparse.Namespace) -> None:
     print(json.dumps(json_schema(), indent=1))
 
 
-def run(args: argparse.Namespace) -> int:
-    from kb import implementations
-    from kb.runs import store
-
-    engine = database()
-    earlier = _earlier(engine, args.name)
-    name = earlier.implementation if earlier else _implementation(engine, args.name)
-    preset, device = (earlier.preset, earlier.device) if earlier else (args.preset, args.device)
-    implementation = implementations.read(name)
-    changes = dict(item.partition("=")[::2] for item in args.set)
-    if args.seed is not None:
-        changes["seed"] = str(args.seed)
-    settings = implementations.parse_settings(implementation, preset, changes)
-    if earlier:  # its settings, also where the preset has others by now
-        now = implementation.presets[preset]
-        settings = {
-            key: value for key, value in earlier.settings.items() if key in now and now[key] != value
-        } | settings
-    run_id = store.submit(engine, name, preset, changes=settings, device=device)
-    if args.detach:
-        print(json.dumps({"id": run_id}) if args.json else run_id)
-        return 0
-    try:
-        last = _follow(engine, run_id)
-    except KeyboardInterrupt:
-        print(f"\n{run_id} goes on; `kb stop {run_id}` ends it", file=sys.stderr)
-        return 130
-    if args.json:
-        print(json.dumps(finite(store.describe(engine, run_id)), ensure_ascii=False, indent=2))
-    else:
-        _print_verdicts(store.describe(engine, run_id))
-        if last.traceback:
-            print(last.traceback, file=sys.stderr)
-        print(f"{run_id} {last.status}{f': {last.reason}' if last.reason else ''}", file=sys.stderr)
-        if earlier:
-            _print_differences(engine, earlier.id, run_id)
-    return 0 if last.status == "succeeded" else 1
-
-
-def _earlier(engine: "Engine", name: str) -> "Run | None":
-    from kb.runs import store
-
-    try:
-        return store.get(engine, name)
-    except store.UnknownRun:
-        return None
-
-
-def _print_differences(engine: "Engine", before: str, after: str) -> None:
-    """What wasn't the same in a run that was to repeat another, in how it was made and in what came out."""
-    from kb.runs.compare import compare
-
-    found = compare(engine, [before, after])
-    for name, (old, new) in found.differing.items():
-        print(f"not as before: {name} was {old}, is {new}", file=sys.stderr)
-    old_rows, new_rows = ([row for row in found.rows(engine) if row.pop("run") == id] for id in (before, after))
-    differ = sum(one != other for one, other in zip(old_rows, new_rows, strict=False)) + abs(
-        len(old_rows) - len(new_rows)
-    )
-    print(f"{count(len(new_rows), 'row')}, {differ or 'none'} other than before", file=sys.stderr)
-
-
-def _implementation(engine: "Engine", name: str) -> str:
-    """The implementation called `name`, or the one of the milestone with that id."""
-    from kb import db, implementations, loader
-
-    known = implementations.names()
-    if name in known:
-        return name
-    row = db.milestone(engine, name)
-    if row and row.implementation:
-        return row.implementation
-    raise Wrong(f"no implementation is called {name!r}{loader.suggestion(name, known)}; there are {', '.join(known)}")
-
-
-def _follow(engine: "Engine", run_id: str) -> "Run":
-    """Shows the progress on a terminal's error output until the run has ended."""
-    from kb.runs import store
-
-    live = sys.stderr.isatty()
-    shown = ""
-    for now in store.watch(engine, run_id):
-        line = f"{run_id} {now.status}"
-        if now.total:
-            line += f" {now.done / now.total:4.0%}  {now.note}"
-        if line != shown and live:
-            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
-        shown = line
-    if live:
-        print(file=sys.stderr)
-    return now
-
-
-def _print_verdicts(described: dict[str, Any]) -> None:
-    head = ("claim", "verdict", "measured", "baseline", "gain, 95% interval", "published", "unit")
-    body = [
-        (v["claim"], v["verdict"], number(v["measured"]), number(v["baseline"]), gain(v), published(v["published"]), v["unit"])
-        for v in described["verdicts"]
-    ]  # fmt: skip
-    if body:
-        print(table(head, body))
-
-
-def runs(args: argparse.Namespace) -> None:
-    from datetime import datetime
-
-    from kb.runs import store
-
-    found = store.latest(database(), implementation=args.implementation, limit=args.limit)
-    if args.json:
-        print(json.dumps([run.model_dump(mode="json") for run in found], indent=2))
-        return
-    body = [
-        (
-            run.id,
-            run.status,
-            run.preset,
-            (run.environment or {}).get("device", run.device),
-            f"{datetime.fromtimestamp(run.submitted):%Y-%m-%d %H:%M}",
-            f"{(run.usage or {}).get('wall_seconds', 0):.0f} s",
-            run.reason or "",
-        )
-        for run in found
-    ]
-    print(table(("run", "status", "preset", "device", "submitted", "time", ""), body) if body else "no runs yet")
-
-
-def stop(args: argparse.Namespace) -> None:
-    from kb.runs import store
-
-    engine = database()
-    for run_id in args.run:
-        store.cancel(engine, run_id)
-    ended = [list(store.watch(engine, run_id))[-1] for run_id in args.run]
-    if args.json:
-        print(json.dumps([{"id": run.id, "status": run.status} for run in ended]))
-    else:
-        for run in ended:
-            print(f"{run.id} {run.status}")
-
-
 def _standings(engine: "Engine", on_record: bool) -> Iterator[tuple[Any, Any, dict[str, Any], dict[str, Any], str]]:
     """Claim, verdict or None, environment, usage and preset: of the repository's record, or of the newest runs here."""
     from kb import db, record
@@ -554,7 +370,7 @@ def record(args: argparse.Namespace) -> int:
     engine = database()
     if args.preset not in implementations.PRESETS[1:]:
         raise Wrong(f"a record is made with {', '.join(implementations.PRESETS[1:])}, not {args.preset}")
-    names = [_implementation(engine, name) for name in args.name] or implementations.names()
+    names = [implementation_of(engine, name) for name in args.name] or implementations.names()
     measured = book.measure(engine, names, args.preset, say=lambda line: print(line, file=sys.stderr, flush=True))
     kept = {name: entry for name, entry in measured.items() if entry["status"] == "succeeded"}
     written = [book.write(kept, args.preset)]
@@ -580,7 +396,7 @@ def serve(args: argparse.Namespace) -> None:
         from kb import db
 
         engine = db.open_database()
-        print(f"timeline: {_load(engine, places.TIMELINE)}")
+        print(f"timeline: {load_into(engine, places.TIMELINE)}")
     except Wrong as wrong:
         from kb import db
 

@@ -22,6 +22,19 @@ CREATE VIRTUAL TABLE IF NOT EXISTS milestone_text USING fts5(
     id, short, title, people, tags, idea, story, tokenize = "unicode61 remove_diacritics 2", prefix = '2 3'
 )
 """
+# What leads from a version to the next; create_all then makes the tables that are new.
+MIGRATIONS = {
+    1: (
+        "ALTER TABLE run ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE run ADD COLUMN batch VARCHAR",
+        "ALTER TABLE run ADD COLUMN place VARCHAR",
+        "ALTER TABLE run ADD COLUMN limits JSON NOT NULL DEFAULT '{}'",
+        "ALTER TABLE run ADD COLUMN options JSON NOT NULL DEFAULT '{}'",
+        "ALTER TABLE run ADD COLUMN token VARCHAR",
+        "CREATE INDEX ix_run_batch ON run (batch)",
+        "ALTER TABLE request ADD COLUMN value INTEGER",
+    ),
+}
 
 
 class WrongVersion(RuntimeError):
@@ -41,13 +54,18 @@ def open_database(path: Path | None = None) -> Engine:
         version = connection.execute(text("PRAGMA user_version")).scalar_one()
         if version == tables.VERSION:
             return engine
-        if version:
+        if version and version not in MIGRATIONS:
             raise WrongVersion(
                 f"{path} has version {version}, this program reads version {tables.VERSION}; "
                 f"move the file away, or set KB_HOME to another folder"
             )
         connection.execute(text("PRAGMA journal_mode = WAL"))
-    with engine.begin() as connection:
+    with engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two that open an old file at once: one changes it
+        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        for step in range(version or tables.VERSION, tables.VERSION):
+            for statement in MIGRATIONS[step]:
+                connection.execute(text(statement))
         SQLModel.metadata.create_all(connection)
         connection.execute(text(FULL_TEXT))
         connection.execute(text(f"PRAGMA user_version = {tables.VERSION}"))

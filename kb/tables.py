@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-VERSION = 1  # PRAGMA user_version of the files that these tables fit
+VERSION = 2  # PRAGMA user_version of the files that these tables fit; db.MIGRATIONS leads from older ones
 
 
 class MilestoneRow(SQLModel, table=True):
@@ -70,9 +70,9 @@ class Run(SQLModel, table=True):
     preset: str
     changes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     settings: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # all of them
-    device: str  # as asked for; `environment` has the one it got
+    device: str  # as asked for; `place` and `environment` have the one it got
     variables: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # KB_DATA
-    status: str = Field(default="queued", index=True)  # queued running succeeded failed cancelled interrupted
+    status: str = Field(default="queued", index=True)  # queued paused running succeeded failed cancelled interrupted
     submitted: float  # seconds since 1970, as all times here
     started: float | None = None
     finished: float | None = None
@@ -86,6 +86,26 @@ class Run(SQLModel, table=True):
     environment: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))  # wall and CPU seconds, peak memory
     process: int | None = None  # pid while it runs
+    priority: int = 0  # the greater goes first
+    batch: str | None = Field(default=None, index=True)  # shared by the runs that were submitted together
+    place: str | None = None  # the device that was given to it
+    limits: dict[str, float] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # see kb.runs.limits
+    options: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False)
+    )  # deterministic, flops
+    token: str | None = None  # in the environment of its processes, by which they are found again
+
+
+class Device(SQLModel, table=True):
+    """A device of this machine, as the last worker that started saw it."""
+
+    __tablename__ = "device"
+
+    id: str = Field(primary_key=True)  # cpu, cuda:0
+    position: int  # what `auto` prefers comes first
+    name: str
+    memory: int | None = None  # bytes
+    at: float
 
 
 class RunRow(SQLModel, table=True):
@@ -139,5 +159,6 @@ class Request(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     run: str = Field(index=True)
-    verb: str  # cancel
+    verb: str  # cancel, pause, resume, priority
+    value: int | None = None  # the new priority
     at: float

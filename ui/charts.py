@@ -9,6 +9,7 @@ import streamlit as st
 from kb.runs import store
 
 PALETTE = ["#3b82c4", "#e07b39", "#2f9e77", "#a56cc1", "#c9a227", "#d1495b"]
+MEMORY = 10  # points that a smoothed curve remembers
 MOST_POINTS = 4000  # more than a screen can show: the rest is thinned evenly
 
 
@@ -35,7 +36,11 @@ def curves(rows: list[dict[str, Any]], key: str) -> None:
             on_change=lambda: st.session_state.update({picked: True}),
         )
         log = st.toggle("log scale", key=f"log-{key}")
-    st.altair_chart(_chart(points[points["measure"] == measure], log=log), key=f"curves-{key}")
+        smooth = st.toggle(
+            "smoothed", key=f"smooth-{key}", help=f"each point the mean of what came before it, {MEMORY} points deep"
+        )
+    chosen = points[points["measure"] == measure]
+    st.altair_chart(_chart(_smoothed(chosen) if smooth else chosen, log=log), key=f"curves-{key}")
 
 
 def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -51,6 +56,12 @@ def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
         seed = dict(name.labels).get("seed", "")
         records += [(name.measure, series, seed, x, y) for x, y in line]
     return pd.DataFrame(records, columns=["measure", "series", "seed", "step", "value"])
+
+
+def _smoothed(points: pd.DataFrame) -> pd.DataFrame:
+    """Each curve's exponential moving average."""
+    curves = points.sort_values("step").groupby(["series", "seed"])["value"]
+    return points.assign(value=curves.transform(lambda line: line.ewm(span=MEMORY).mean()))
 
 
 def _chart(points: pd.DataFrame, *, log: bool) -> Any:

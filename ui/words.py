@@ -13,6 +13,7 @@ MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "~"}
 STATUS_ICONS = {
     "queued": ":material/hourglass_empty:",
     "running": ":material/progress_activity:",
+    "paused": ":material/pause_circle:",
     "succeeded": ":material/check_circle:",
     "failed": ":material/error:",
     "cancelled": ":material/cancel:",
@@ -21,6 +22,7 @@ STATUS_ICONS = {
 STATUS_COLORS: dict[str, BadgeColor] = {
     "queued": "gray",
     "running": "blue",
+    "paused": "violet",
     "succeeded": "green",
     "failed": "red",
     "cancelled": "gray",

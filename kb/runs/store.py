@@ -6,16 +6,16 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, text
 from sqlmodel import Session, col, select
 
 from kb import implementations, places
 from kb.runs import launcher
-from kb.tables import Artifact, ClaimRow, Request, Run, RunRow, RunVerdict
+from kb.tables import Artifact, ClaimRow, Device, Request, Run, RunRow, RunVerdict
 
 ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 KEPT_VARIABLES = ("KB_DATA", "XDG_CACHE_HOME")  # what a run's data depends on, whoever's process starts it
@@ -25,6 +25,20 @@ class UnknownRun(LookupError):
     """No run has that id."""
 
 
+@dataclass(frozen=True)
+class Order:
+    """A run that is wanted. `changes` are settings that differ from the preset's, `limits` those of kb.runs.limits,
+    `options` deterministic and flops."""
+
+    name: str
+    preset: str = "quick"
+    changes: dict[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    priority: int = 0
+    limits: dict[str, float] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
 def submit(
     engine: Engine,
     name: str,
@@ -32,36 +46,67 @@ def submit(
     *,
     changes: dict[str, Any] | None = None,
     device: str = "auto",
+    **more: Any,
 ) -> str:
-    """Queues a run and sees to it that a supervisor is there; returns the run's id.
+    """Queues a run and sees to it that a supervisor is there; returns the run's id. `more` as in Order.
 
-    `changes` are settings that differ from the preset's. Raises FileNotFoundError for an implementation that isn't
-    there, ValueError for a preset or setting that it doesn't have.
+    Raises FileNotFoundError for an implementation that isn't there, ValueError for a preset or setting that it doesn't
+    have.
     """
-    implementation = implementations.read(name)
+    return submit_all(engine, [Order(name, preset, changes or {}, device, **more)])[0]
+
+
+def submit_all(engine: Engine, orders: Sequence[Order]) -> list[str]:
+    """Queues several runs, all or none; they share a batch. Raises as `submit` does."""
+    batch = f"batch-{secrets.token_hex(4)}" if len(orders) > 1 else None
+    commit = git_commit()
+    made = [_run(order, batch, commit) for order in orders]
+    ids = [run.id for run in made]
+    with Session(engine) as session:
+        session.add_all(made)
+        session.commit()
+    launcher.ensure_supervisor()
+    return ids
+
+
+def _run(order: Order, batch: str | None, commit: str | None) -> Run:
+    implementation = implementations.read(order.name)
     known = [setting.name for setting in implementation.settings]
-    if unknown := [key for key in changes or {} if key not in known]:
-        raise ValueError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(known)}")
-    if preset not in implementation.presets:
-        raise ValueError(f"{name} has no preset {preset!r}; it has {', '.join(implementation.presets)}")
-    run = Run(
-        id=f"{name.replace('_', '-')}-{secrets.token_hex(4)}",
-        implementation=name,
-        preset=preset,
-        changes=changes or {},
-        settings=implementation.presets[preset] | (changes or {}),
-        device=device,
+    if unknown := [key for key in order.changes if key not in known]:
+        raise ValueError(f"{order.name} has no setting {unknown[0]!r}; it has {', '.join(known)}")
+    if order.preset not in implementation.presets:
+        raise ValueError(f"{order.name} has no preset {order.preset!r}; it has {', '.join(implementation.presets)}")
+    return Run(
+        id=f"{order.name.replace('_', '-')}-{secrets.token_hex(4)}",
+        implementation=order.name,
+        preset=order.preset,
+        changes=order.changes,
+        settings=implementation.presets[order.preset] | order.changes,
+        device=order.device,
+        priority=order.priority,
+        limits=order.limits,
+        options=order.options,
+        batch=batch,
         variables={key: str(Path(os.environ[key]).resolve()) for key in KEPT_VARIABLES if key in os.environ},
         submitted=time.time(),
         source_hash=implementation.source_hash,
-        git_commit=git_commit(),
+        git_commit=commit,
     )
-    name_of_run = run.id
-    with Session(engine) as session:
-        session.add(run)
-        session.commit()
-    launcher.ensure_supervisor()
-    return name_of_run
+
+
+def retry(engine: Engine, run_id: str) -> str:
+    """Queues the run again, just as it was asked for; returns the new run's id. Raises UnknownRun, and as `submit` does."""
+    run = get(engine, run_id)
+    return submit(
+        engine,
+        run.implementation,
+        run.preset,
+        changes=run.changes,
+        device=run.device,
+        priority=run.priority,
+        limits=run.limits,
+        options=run.options,
+    )
 
 
 def git_commit() -> str | None:
@@ -81,13 +126,67 @@ def git_commit() -> str | None:
 
 def cancel(engine: Engine, run_id: str) -> None:
     """Asks for a run to be cancelled. Raises UnknownRun; nothing happens to a run that has ended."""
-    run = get(engine, run_id)
-    if run.status in ENDED:
+    _ask(engine, run_id, "cancel")
+
+
+def pause(engine: Engine, run_id: str) -> None:
+    """Asks for a run to stand still, its memory kept and its device given to others. Raises UnknownRun."""
+    _ask(engine, run_id, "pause")
+
+
+def resume(engine: Engine, run_id: str) -> None:
+    """Asks for a paused run to go on as soon as its device is free. Raises UnknownRun."""
+    _ask(engine, run_id, "resume")
+
+
+def prioritize(engine: Engine, run_id: str, priority: int) -> None:
+    """The greater the priority, the sooner a queued run begins; 0 is usual. Raises UnknownRun."""
+    _ask(engine, run_id, "priority", priority)
+
+
+def _ask(engine: Engine, run_id: str, verb: str, value: int | None = None) -> None:
+    if get(engine, run_id).status in ENDED:
         return
     with Session(engine) as session:
-        session.add(Request(run=run_id, verb="cancel", at=time.time()))
+        session.add(Request(run=run_id, verb=verb, value=value, at=time.time()))
         session.commit()
     launcher.ensure_supervisor()
+
+
+def heeded(engine: Engine, run_ids: Sequence[str], every: float = 0.05) -> None:
+    """Waits until the supervisor has done what was asked of these runs."""
+    asked = time.monotonic()
+    query = select(Request.id).where(col(Request.run).in_(run_ids)).limit(1)
+    while True:
+        with Session(engine) as session:
+            if session.exec(query).first() is None:
+                return
+        asked = _supervised(asked)
+        time.sleep(every)
+
+
+def devices(engine: Engine) -> list[Device]:
+    """This machine's devices, the best first, as the last supervisor saw them; none before the first has."""
+    with Session(engine) as session:
+        return list(session.exec(select(Device).order_by(col(Device.position))))
+
+
+def devices_known(engine: Engine, every: float = 0.1) -> list[Device]:
+    """The same, when they are known: the first worker takes some seconds to find them."""
+    launcher.ensure_supervisor()
+    asked = time.monotonic()
+    while not (found := devices(engine)):
+        asked = _supervised(asked)
+        time.sleep(every)
+    return found
+
+
+def _supervised(asked: float) -> float:
+    """Sees to it, every few seconds, that there is a supervisor: the one there was may have been killed."""
+    if time.monotonic() - asked < 5:
+        return asked
+    launcher.ensure_supervisor()
+    return time.monotonic()
 
 
 def get(engine: Engine, run_id: str) -> Run:
@@ -99,9 +198,13 @@ def get(engine: Engine, run_id: str) -> Run:
     return run
 
 
-def latest(engine: Engine, *, implementation: str | None = None, limit: int = 100) -> list[Run]:
-    """Runs, the newest first."""
-    query = select(Run).order_by(col(Run.submitted).desc()).limit(limit)
+def latest(
+    engine: Engine, *, implementation: str | None = None, batch: str | None = None, limit: int = 100
+) -> list[Run]:
+    """Runs, the last submitted first, whatever the clock said."""
+    query = select(Run).order_by(text("rowid DESC")).limit(limit)
+    if batch:
+        query = query.where(Run.batch == batch)
     if implementation:
         query = query.where(Run.implementation == implementation)
     with Session(engine) as session:
@@ -112,6 +215,17 @@ def rows(engine: Engine, run_id: str, after: int = -1) -> list[RunRow]:
     """What the run yielded after the row with number `after`, in order."""
     query = select(RunRow).where(RunRow.run == run_id, RunRow.number > after).order_by(col(RunRow.number))
     with Session(engine) as session:
+        return list(session.exec(query))
+
+
+def some_rows(engine: Engine, run_id: str, most: int) -> list[RunRow]:
+    """Not many more than `most` of the rows, in order and spread over all that the run yielded: enough for a picture."""
+    own = select(func.max(RunRow.number)).where(RunRow.run == run_id)
+    with Session(engine) as session:
+        apart = -(-((session.exec(own).one() or 0) + 1) // most)
+        # Scrambled, so that what comes in turns (one row for each net, say) isn't thinned to one of them.
+        kept = (col(RunRow.number) * 2654435761 // 65536) % apart == 0
+        query = select(RunRow).where(RunRow.run == run_id, kept).order_by(col(RunRow.number))
         return list(session.exec(query))
 
 
@@ -197,8 +311,14 @@ def series(values: Iterable[dict[str, Any]]) -> dict[Series, list[Point]]:
             name = Series(measure, labels)
             counts[name] = counts.get(name, -1) + 1
             if math.isfinite(value):
-                curves.setdefault(name, []).append((float(row.get("step", counts[name])), float(value)))
+                curves.setdefault(name, []).append((step_of(row, counts[name]), float(value)))
     return curves
+
+
+def step_of(row: dict[str, Any], place: int) -> float:
+    """Where a row stands on a curve's axis: its step; its place where it has none or one that is no place."""
+    step = row.get("step", place)
+    return float(step if isinstance(step, int | float) and abs(step) < 2**53 else place)
 
 
 def describe(engine: Engine, run_id: str) -> dict[str, Any]:
@@ -217,6 +337,10 @@ def describe(engine: Engine, run_id: str) -> dict[str, Any]:
         "reason": run.reason,
         "settings": run.settings,
         "device": (run.environment or {}).get("device", run.device),
+        "batch": run.batch,
+        "priority": run.priority,
+        "limits": run.limits,
+        "options": run.options,
         "submitted": run.submitted,
         "started": run.started,
         "finished": run.finished,
@@ -261,7 +385,5 @@ def watch(engine: Engine, run_id: str, every: float = 0.2) -> Iterator[Run]:
         yield run
         if run.status in ENDED:
             return
-        if time.monotonic() - asked > 5:  # the supervisor may have been killed
-            launcher.ensure_supervisor()
-            asked = time.monotonic()
+        asked = _supervised(asked)
         time.sleep(every)

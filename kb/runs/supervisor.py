@@ -1,261 +1,399 @@
-"""Executes the queue, one run at a time, each in a process of its own, and is the only writer of runs after submission.
+"""Executes the queue, each run in a process of its own, one at a time on a device, and is the only writer of runs after
+their submission.
 
 `python -m kb.runs.supervisor` is started on demand by `launcher`, detached from the app and the shell, and leaves when it
-has had nothing to do for a while. Anything that turns a job into a stream of events could stand where `Worker` does.
+has had nothing to do for a while.
 """
 
 import contextlib
-import json
 import logging
 import os
 import selectors
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import psutil
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine, func, insert, text
+from sqlalchemy.exc import OperationalError, StatementError
 from sqlmodel import Session, col, delete, select
 
 from kb import db, places
-from kb.runs import launcher
-from kb.tables import Artifact, Request, Run, RunRow, RunVerdict
+from kb.runs import launcher, limits, processes
+from kb.runs.processes import Worker
+from kb.tables import Artifact, Device, Request, Run, RunRow, RunVerdict
 
 TICK = 0.1  # seconds between two looks at the queue
+LOOK = 0.25  # seconds between two looks at what runs take
 IDLE_SECONDS = 300.0
 GRACE_SECONDS = 5.0  # between asking a run to end and ending it
-SPARE = True
+AT_ONCE = 20_000  # events that wait to be written; a run that yields faster has to wait
+FREE = 100e6  # bytes that a disk must have for a run to begin
+PER_DEVICE = int(os.environ.get("KB_PER_DEVICE", "1"))  # runs at once on a device
 
 log = logging.getLogger("kb.supervisor")
 
 
-class Worker:
-    """A worker process: spare until it is given a job, then the process of that run."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "kb.runs.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # its own process group: it and its children can be ended together
-            cwd=places.ROOT,
-        )
-        assert self.process.stdin and self.process.stdout
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
-        os.set_blocking(self.stdout.fileno(), False)
-        self.buffer = b""
-
-    def start(self, job: dict[str, Any]) -> None:
-        self.stdin.write(json.dumps(job).encode() + b"\n")
-        self.stdin.flush()
-
-    def events(self) -> list[dict[str, Any]]:
-        """The events that have come since the last call."""
-        with contextlib.suppress(BlockingIOError):
-            while piece := os.read(self.stdout.fileno(), 1 << 20):
-                self.buffer += piece
-        *lines, self.buffer = self.buffer.split(b"\n")
-        return [json.loads(line) for line in lines]
-
-    def ended(self) -> bool:
-        return self.process.poll() is not None
-
-    def end(self, *, force: bool) -> None:
-        """Asks the process and all that it started to end, or ends them."""
-        how = signal.SIGKILL if force else signal.SIGTERM
-        for process in family(self.process.pid):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(how)
-
-    def close(self) -> None:
-        self.end(force=True)
-        self.process.wait()
-        self.stdin.close()
-        self.stdout.close()
-
-
-def family(pid: int) -> list[psutil.Process]:
-    """A process, its descendants, and whatever else is in its process group."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    return []
-
-
 @dataclass
 class Active:
-    """The run in progress."""
+    """A run that has a process."""
 
     id: str
     worker: Worker
+    place: str  # its device
+    begun: float  # monotonic seconds; with every pause it moves on by as much
     number: dict[str, int] = field(default_factory=lambda: {"row": 0, "artifact": 0, "verdict": 0})
-    cancelled_at: float | None = None
+    pending: list[dict[str, Any]] = field(default_factory=list)  # events that came and aren't written yet
+    ending: tuple[str, str] | None = None  # status and reason, once it was asked to end
+    ending_at: float = 0.0
     finished: dict[str, Any] | None = None
+    paused_at: float | None = None
+    resuming: bool = False  # is to go on as soon as its device is free
+    looked: float = 0.0
+    log_removed: int = 0
+
+    def seconds(self) -> float:
+        return (self.paused_at or time.monotonic()) - self.begun
+
+    def stop(self, status: str, reason: str, *, force: bool = False) -> None:
+        if self.ending is None:
+            self.ending, self.ending_at = (status, reason), time.monotonic()
+            self.worker.end(force=force)
+
+    def pause(self) -> None:
+        self.worker.pause()
+        self.paused_at, self.resuming = time.monotonic(), False
+
+    def resume(self) -> None:
+        self.begun += time.monotonic() - (self.paused_at or time.monotonic())
+        self.paused_at, self.resuming = None, False
+        self.worker.resume()
 
 
 class Supervisor:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.active: Active | None = None
+        self.active: dict[str, Active] = {}
         self.spare: Worker | None = None
+        self.devices: list[str] = []  # of this machine; empty until a worker has told
+        self.spare_after = 0.0  # monotonic; a worker that can't be started isn't tried again at once
         self.stopping = False
 
     def loop(self) -> None:
         """Until there has been nothing to do for IDLE_SECONDS, or somebody asks it to stop."""
-        self.recover()
+        self.patiently(self.recover)
         busy = time.monotonic()
         while not self.stopping:
-            if SPARE and (self.spare is None or self.spare.ended()):
-                self.spare = Worker()
-            self.heed_requests()
-            if self.active is None:
-                self.start_next()
+            self.keep_spare()
+            for step in (self.heed_requests, self.begin):
+                self.patiently(step)
+            for active in list(self.active.values()):
+                self.patiently(lambda one=active: self.attend(one))
             if self.active:
                 busy = time.monotonic()
-                self.wait()
-                self.record()
             elif time.monotonic() - busy > IDLE_SECONDS:
                 return
-            else:
-                time.sleep(TICK)
+            self.wait()
+
+    def patiently(self, step: Any) -> None:
+        """A disk that is full or a database that somebody holds is waited for: nothing that came is lost meanwhile."""
+        try:
+            step()
+        except OperationalError as error:
+            log.warning("not now: %s", error.orig)
+            time.sleep(TICK)
+
+    def wait(self) -> None:
+        """Until a run says something, or a tick has passed."""
+        with selectors.DefaultSelector() as selector:
+            for active in self.active.values():
+                if len(active.pending) < AT_ONCE and not active.worker.silent:
+                    selector.register(active.worker.stdout, selectors.EVENT_READ)
+            selector.select(TICK) if selector.get_map() else time.sleep(TICK)
 
     def close(self) -> None:
-        """Ends what runs; a run that was running is interrupted."""
-        if self.active:
-            self.active.worker.close()
-            self.finish("interrupted", "the supervisor was stopped")
+        """Ends what runs; it is interrupted."""
+        for active in list(self.active.values()):
+            active.worker.close()
+            self.write(active)
+            self.finish(active, "interrupted", "the supervisor was stopped")
         if self.spare:
             self.spare.close()
 
+    # What was left behind
+
     def recover(self) -> None:
-        """Runs that are said to be running have no supervisor any more: what is left of them ends, and they are interrupted."""
+        """Runs that are said to go on have no supervisor any more: what is left of them ends, and they are interrupted."""
         with Session(self.engine) as session:
-            for run in session.exec(select(Run).where(Run.status == "running")):
-                self.end_leftovers(run.process)
-                run.status, run.finished = "interrupted", time.time()
-                run.reason, run.process = "the supervisor ended while it ran", None
+            left = select(Run).where(col(Run.status).in_(("running", "paused")), col(Run.started).is_not(None))
+            for run in session.exec(left):
+                if run.token:
+                    processes.end_family(run.token)
+                run.status, run.finished = "interrupted", max(time.time(), run.started or 0)
+                run.reason, run.process, run.token = "the supervisor ended while it ran", None, None
                 session.add(run)
             session.commit()
-
-    @staticmethod
-    def end_leftovers(pid: int | None) -> None:
-        for process in family(pid) if pid else []:
-            with contextlib.suppress(psutil.Error):
-                if "kb.runs.worker" in process.cmdline():  # the number may be somebody else's by now
-                    process.kill()
 
     def queued(self) -> bool:
         with Session(self.engine) as session:
             return session.exec(select(func.count()).where(col(Run.status) == "queued")).one() > 0
+
+    # A worker that waits
+
+    def keep_spare(self) -> None:
+        """Sees to it that a worker waits with torch imported. The first one tells which devices there are."""
+        if self.spare and not self.devices:
+            with contextlib.suppress(ValueError):
+                for event in self.spare.events():
+                    self.learn(event["devices"])
+        if self.spare and self.spare.ended():
+            log.warning("a worker ended before it had a run: %s", self.spare.how_it_ended())
+            self.devices = self.devices or ["cpu"]  # torch can't be imported, say: runs begin, and fail with their log
+            self.spare.close()
+            self.spare, self.spare_after = None, time.monotonic() + 10
+        if self.spare is None and time.monotonic() > self.spare_after:
+            self.spare = Worker()
+
+    def learn(self, found: list[dict[str, Any]]) -> None:
+        self.devices = [str(one["id"]) for one in found]
+        with contextlib.suppress(OperationalError), Session(self.engine) as session:
+            session.exec(delete(Device))
+            for position, one in enumerate(found):
+                session.add(Device(**one, position=position, at=time.time()))
+            session.commit()
+
+    # Requests
 
     def heed_requests(self) -> None:
         with Session(self.engine) as session:
             requests = list(session.exec(select(Request).order_by(col(Request.id))))
             for request in requests:
                 run = session.get(Run, request.run)
-                if run and run.status == "queued":
-                    run.status, run.finished, run.reason = "cancelled", time.time(), "cancelled before it began"
+                if run:
+                    self.heed(request, run)
                     session.add(run)
-                elif self.active and self.active.id == request.run and self.active.cancelled_at is None:
-                    self.active.cancelled_at = time.monotonic()
-                    self.active.worker.end(force=False)
-                session.exec(delete(Request).where(col(Request.id) == request.id))
+                session.delete(request)
             if requests:
                 session.commit()
-        if self.active and self.active.cancelled_at and time.monotonic() - self.active.cancelled_at > GRACE_SECONDS:
-            self.active.worker.end(force=True)
+        for active in self.active.values():
+            if active.ending and time.monotonic() - active.ending_at > GRACE_SECONDS:
+                active.worker.end(force=True)
 
-    def start_next(self) -> None:
+    def heed(self, request: Request, run: Run) -> None:
+        active = self.active.get(run.id)
+        if request.verb == "priority":
+            run.priority = request.value or 0
+        elif request.verb == "cancel" and active:
+            active.stop("cancelled", "cancelled while it ran")
+        elif request.verb == "cancel" and run.status in ("queued", "paused"):
+            run.status, run.finished, run.reason = "cancelled", time.time(), "cancelled before it began"
+        elif request.verb == "pause" and active and active.paused_at is None and not active.ending:
+            active.pause()
+            run.status = "paused"
+        elif request.verb == "pause" and run.status == "queued":
+            run.status = "paused"
+        elif request.verb == "resume" and active and active.paused_at is not None:
+            active.resuming = True  # when its device is free
+        elif request.verb == "resume" and run.status == "paused" and not active:
+            run.status = "queued"
+
+    # Beginning
+
+    def begin(self) -> None:
+        """Goes on with what was paused, and begins what is queued, as far as devices are free."""
+        for active in self.active.values():
+            if active.resuming and self.free(active.place):
+                self.go_on(active)
+        with Session(self.engine, expire_on_commit=False) as session:
+            waiting = select(Run.id, Run.device).where(Run.status == "queued")
+            for id, device in session.exec(waiting.order_by(col(Run.priority).desc(), text("rowid"))).all():
+                place = self.place(device)
+                run = session.get(Run, id) if place else None
+                if not place or not run:
+                    continue
+                if shutil.disk_usage(places.home()).free < FREE:
+                    self.note(session, run, "waits: the disk is full")
+                    return
+                self.start(session, run, place)
+
+    def go_on(self, active: Active) -> None:
         with Session(self.engine) as session:
-            run = session.exec(select(Run).where(Run.status == "queued").order_by(col(Run.submitted)).limit(1)).first()
-            if run is None:
-                return
-            worker, self.spare = self.spare or Worker(), None
-            run.status, run.started, run.process = "running", time.time(), worker.process.pid
-            job = {
-                "implementation": run.implementation,
-                "preset": run.preset,
-                "changes": run.changes,
-                "device": run.device,
-                "variables": run.variables,
-                "folder": str(places.run_folder(run.id)),
-            }
-            self.active = Active(run.id, worker)
+            run = session.get(Run, active.id)
+            assert run
+            run.status = "running"
             session.add(run)
             session.commit()
-        with contextlib.suppress(BrokenPipeError):  # a worker that is already dead is noticed by `record`
-            worker.start(job)
+        active.resume()
 
-    def wait(self) -> None:
-        """Until the worker says something, or a tick has passed."""
-        assert self.active
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.active.worker.stdout, selectors.EVENT_READ)
-            selector.select(TICK)
+    @staticmethod
+    def note(session: Session, run: Run, words: str) -> None:
+        if run.note != words:
+            run.note = words
+            session.add(run)
+            session.commit()
 
-    def record(self) -> None:
-        """Writes the events that have come, in one transaction, and ends the run when its process has ended."""
-        assert self.active
-        active, ended = self.active, self.active.worker.ended()  # asked before reading: nothing can come after
-        events = active.worker.events()
-        if events:
-            with Session(self.engine) as session:
-                for event in events:
-                    self.apply(session, active, event)
-                session.commit()
-        if not ended:
-            return
-        if active.cancelled_at is not None and active.finished is None:
-            self.finish("cancelled", "cancelled while it ran")
-        elif active.finished is None:
-            self.finish("failed", how_it_ended(active.worker.process.returncode))
-        else:
-            self.finish(active.finished["status"], active.finished.get("reason"))
+    def place(self, device: str) -> str | None:
+        """The device for a run: the one it asks for, if it is free; for `auto` the best that is free. None: it waits."""
+        if not self.devices:
+            return None
+        wanted = [one for one in self.devices if device in ("auto", one, one.split(":")[0])]
+        return next(filter(self.free, wanted or [device]), None)  # what isn't there fails in its own words
 
-    def apply(self, session: Session, active: Active, event: dict[str, Any]) -> None:
-        kind, at = event.pop("event"), event.pop("at")
-        number = active.number.get(kind, 0)
-        run = session.get(Run, active.id)
+    def free(self, place: str) -> bool:
+        busy = sum(one.place == place and one.paused_at is None for one in self.active.values())
+        return busy < PER_DEVICE
+
+    def start(self, session: Session, run: Run, place: str) -> None:
+        worker, self.spare = self.spare or Worker(), None
+        run.status, run.started, run.note = "running", time.time(), ""
+        run.place, run.process, run.token = place, worker.process.pid, worker.token
+        session.add(run)
+        job = {
+            "implementation": run.implementation,
+            "preset": run.preset,
+            "changes": run.changes,
+            "device": place,
+            "options": run.options,
+            "variables": run.variables,
+            "folder": str(places.run_folder(run.id)),
+        }
+        active = Active(run.id, worker, place, time.monotonic())
+        try:
+            session.commit()
+        except BaseException:
+            worker.close()
+            raise
+        self.active[active.id] = active
+        worker.start(job)
+
+    # Going on and ending
+
+    def attend(self, active: Active) -> None:
+        """Takes what the run says, writes it, looks at what it takes, and ends it when its process has ended."""
+        ended = active.worker.ended()  # asked before reading: nothing can come after
+        try:
+            while len(active.pending) < AT_ONCE and (events := active.worker.events()):
+                active.pending += events
+                if not ended:
+                    break
+            self.write(active)
+        except OperationalError:
+            raise
+        except (ValueError, TypeError, OverflowError, StatementError) as error:  # the run's fault, not the database's
+            active.pending = []
+            active.stop("failed", f"what it said can't be recorded: {str(error).splitlines()[0][:300]}", force=True)
+        if ended:
+            if not active.pending:
+                self.finish(active, *self.outcome(active))
+        elif time.monotonic() - active.looked > LOOK and active.paused_at is None:
+            active.looked = time.monotonic()
+            self.look(active)
+
+    @staticmethod
+    def outcome(active: Active) -> tuple[str, str | None]:
+        finished = active.finished or {}
+        if active.ending and finished.get("status") != "succeeded":
+            return active.ending
+        if finished:
+            return finished["status"], finished.get("reason")
+        return "failed", active.worker.how_it_ended()
+
+    def look(self, active: Active) -> None:
+        """Keeps the log small, and ends what reaches a limit."""
+        folder = places.run_folder(active.id)
+        active.log_removed += trimmed(folder / "log.txt", active.log_removed)
+        with Session(self.engine) as session:
+            run = session.get(Run, active.id)
         assert run
-        if kind == "row":
-            session.add(RunRow(run=active.id, number=number, at=at, values=event["values"]))
-        elif kind == "artifact":
-            session.add(Artifact(run=active.id, number=number, **event))
+        with os.scandir(folder) if folder.exists() else contextlib.nullcontext(()) as entries:
+            disk = sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+        reason = limits.exceeded(run, active.seconds(), active.worker.memory(), disk)
+        if active.number["row"] > limits.ROWS:
+            reason = f"it yielded more than {limits.ROWS:,} rows"
+        if active.number["artifact"] > limits.ARTIFACTS:
+            reason = f"it left more than {limits.ARTIFACTS:,} figures"
+        if reason:
+            active.stop("failed", reason, force="limit of time" not in reason)
+
+    def write(self, active: Active) -> None:
+        """Writes the events that wait, in one transaction; if that fails they go on waiting."""
+        if not active.pending:
+            return
+        with Session(self.engine) as session:
+            run = session.get(Run, active.id)
+            assert run
+            number = dict(active.number)
+            finished = active.finished
+            rows = []
+            for event in active.pending:
+                if event["event"] == "row":
+                    rows.append({"run": run.id, "number": number["row"], "at": event["at"], "values": event["values"]})
+                    number["row"] += 1
+                elif event["event"] == "finished":
+                    finished = event
+                    run.usage, run.traceback = event.get("usage"), event.get("traceback")
+                else:
+                    self.apply(session, run, event, number)
+            if rows:
+                session.connection().execute(insert(RunRow), rows)
+            session.add(run)
+            session.commit()
+        active.number, active.finished, active.pending = number, finished, []
+
+    @staticmethod
+    def apply(session: Session, run: Run, event: dict[str, Any], number: dict[str, int]) -> None:
+        kind = event["event"]
+        if kind == "artifact":
+            fields: dict[str, Any] = {
+                name: event.get(name) for name in ("name", "step", "caption", "file", "sha256", "size")
+            }
+            session.add(Artifact(run=run.id, number=number[kind], **fields))
         elif kind == "verdict":
-            low, high = event.pop("interval") or (None, None)
-            session.add(RunVerdict(run=active.id, number=number, low=low, high=high, **event))
+            low, high = event.get("interval") or (None, None)
+            names = ("claim", "verdict", "measured", "baseline", "unit", "effect", "n", "rule")
+            said: dict[str, Any] = {name: event.get(name) for name in names}
+            session.add(RunVerdict(run=run.id, number=number[kind], low=low, high=high, **said))
         elif kind == "started":
             run.environment, run.source_hash = event["environment"], event["source_hash"]
         elif kind == "progress":
             run.done, run.total, run.note = event["done"], event["total"], event["note"]
-        elif kind == "finished":
-            active.finished, run.usage, run.traceback = event, event.get("usage"), event.get("traceback")
-        active.number[kind] = number + 1
-        session.add(run)
+        if kind in number:
+            number[kind] += 1
 
-    def finish(self, status: str, reason: str | None) -> None:
-        assert self.active
-        self.active.worker.close()
+    def finish(self, active: Active, status: str, reason: str | None) -> None:
+        active.worker.close()
         with Session(self.engine) as session:
-            run = session.get(Run, self.active.id)
+            run = session.get(Run, active.id)
             assert run
-            run.status, run.finished, run.reason, run.process = status, time.time(), reason, None
+            run.status, run.reason, run.process, run.token = status, reason, None, None
+            run.finished = max(time.time(), run.started or 0)  # whatever somebody did to the clock
             session.add(run)
             session.commit()
-        log.info("%s %s %s", self.active.id, status, reason or "")
-        self.active = None
+        del self.active[active.id]
+        trimmed(places.run_folder(active.id) / "log.txt", active.log_removed)
+        log.info("%s %s %s", active.id, status, reason or "")
 
 
-def how_it_ended(code: int) -> str:
-    """The end of a process that said nothing of it."""
-    if code == -signal.SIGKILL:
-        return "the process was killed (SIGKILL), by somebody or because memory ran out"
-    if code < 0:
-        return f"the process was ended by {signal.Signals(-code).name}"
-    return f"the process ended with status {code} before the run did; its log may say why"
+def trimmed(path: Path, before: int) -> int:
+    """Cuts a log that has grown beyond limits.LOG: its beginning and its end stay; returns how many bytes went.
+
+    The run has it open for appending, so what it writes next stands after the end that was kept.
+    """
+    with contextlib.suppress(OSError):
+        size, kept = path.stat().st_size, limits.LOG // 4
+        if size <= limits.LOG:
+            return 0
+        with path.open("r+b") as file:
+            file.seek(-kept, os.SEEK_END)
+            end = file.read()
+            removed = size - 2 * kept
+            file.truncate(kept)
+            file.seek(kept)
+            file.write(f"\n\n[ {before + removed:,} bytes were removed here ]\n\n".encode() + end)
+        return removed
+    return 0
 
 
 def main() -> None:

@@ -5,8 +5,10 @@ It writes nothing to the database. If whoever started it dies, so does it. This 
 """
 
 import contextlib
+import gc
 import hashlib
 import importlib
+import io
 import json
 import os
 import platform
@@ -22,92 +24,220 @@ from typing import Any, TextIO
 
 import torch
 
+import impl.kit  # what implementations import takes a second, too, and none of it waits for the job
+import impl.kit.data
+import impl.kit.figures
+import impl.kit.verdicts
+
 
 def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")  # events; what the run prints goes to its log instead
+    stream = Events(channel)
+    try:
+        stream.send("ready", devices=devices())
+    except BrokenPipeError:  # whoever started it is gone already
+        os._exit(0)
+    gc.freeze()  # all that was imported: not looked through again with every collection
     line = sys.stdin.readline()
     if not line:
         return
     job: dict[str, Any] = json.loads(line)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, _asked_to_end)
+    _be_first_to_go()
     os.environ.update(job["variables"])
-    folder = Path(job["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    stream.folder = Path(job["folder"])
+    stream.folder.mkdir(parents=True, exist_ok=True)
+    log = os.open(stream.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    events = Events(channel, folder)
+    sys.stdout.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
     started = time.monotonic()
+    usage: dict[str, Any] = {}
     try:
-        execute(job, events)
+        usage = execute(job, stream)
         outcome: dict[str, Any] = {"status": "succeeded"}
     except BaseException as error:
-        outcome = {"status": "failed", "reason": reason(error), "traceback": traceback.format_exc()}
-    sys.stdout.flush()
-    events.send("finished", **outcome, usage=usage(started))
-    channel.flush()
+        outcome = {"status": "failed", "reason": reason(error), "traceback": traceback.format_exc()[-20_000:]}
+    with contextlib.suppress(OSError):  # a full disk takes no log
+        sys.stdout.flush()
+    stream.send("finished", **outcome, usage=spent(started) | usage)
+    stream.flush()
     os._exit(0)  # threads or atexit handlers that the run left behind can't hold it up
 
 
+class AskedToEnd(BaseException):
+    """Somebody wants the run to end."""
+
+
+def _asked_to_end(*_: Any) -> None:
+    raise AskedToEnd
+
+
+def _be_first_to_go() -> None:
+    """Where memory runs out, Linux ends the run rather than the app."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def devices() -> list[dict[str, Any]]:
+    """The devices of this machine, those that `auto` prefers first."""
+    found = []
+    for kind in ("cuda", "xpu", "mps"):
+        module: Any = getattr(torch, kind, None)
+        if module is None or not module.is_available():
+            continue
+        for index in range(module.device_count()):
+            properties = module.get_device_properties(index) if kind != "mps" else None
+            found.append(
+                {
+                    "id": kind if kind == "mps" else f"{kind}:{index}",
+                    "name": getattr(properties, "name", "Apple GPU"),
+                    "memory": getattr(properties, "total_memory", None),
+                }
+            )
+    return [*found, {"id": "cpu", "name": processor(), "memory": None}]
+
+
 class Events:
-    """The run's side of the stream of events."""
+    """The run's side of the stream of events.
 
-    PROGRESS_EVERY = 0.1  # seconds: nobody reads faster
+    Rows are sent in batches, and none waits longer than EVERY: a training loop that yields thousands in a second spends
+    its time on training.
+    """
 
-    def __init__(self, channel: TextIO, folder: Path) -> None:
-        self.channel, self.folder, self.figures, self.progressed = channel, folder, 0, 0.0
+    EVERY = 0.1  # seconds: nobody reads faster
+    LARGEST = 20 << 20  # bytes of a picture
+    WIDEST = 4096  # pixels: browsers choke on more
+
+    def __init__(self, channel: TextIO) -> None:
+        self.channel, self.folder, self.figures, self.progressed = channel, Path(), 0, 0.0
+        self.waiting: list[str] = []
+        self.flushed = time.monotonic()
+        self.lock = threading.RLock()  # the run's thread may be stopped, by a signal, while it holds it
+        self.something = threading.Event()
+        threading.Thread(target=self._keep_flushing, daemon=True).start()
 
     def send(self, event: str, **content: Any) -> None:
-        self.channel.write(json.dumps({"event": event, "at": time.time(), **content}, default=_plain) + "\n")
-        self.channel.flush()
+        line = json.dumps({"event": event, "at": time.time(), **content}, default=_plain)
+        with self.lock:
+            self.waiting.append(line)
+        if event != "row" or len(self.waiting) > 1000:
+            self.flush()
+        elif not self.something.is_set():
+            self.something.set()
+
+    def flush(self) -> None:
+        with self.lock:
+            lines, self.waiting = self.waiting, []
+            self.something.clear()
+            if lines:
+                self.channel.write("\n".join(lines) + "\n")
+                self.channel.flush()
+            self.flushed = time.monotonic()
+
+    def _keep_flushing(self) -> None:
+        """The first row goes at once, those after it together."""
+        while True:
+            self.something.wait()
+            time.sleep(max(0.0, self.flushed + self.EVERY - time.monotonic()))
+            self.flush()
+
+    def row(self, values: dict[str, Any]) -> None:
+        if len(values) > 1000:
+            raise ValueError(f"a row has {len(values):,} values; at most 1,000")
+        self.send("row", values={k: v[:1000] if isinstance(v, str) else v for k, v in values.items()})
 
     def progress(self, done: float, total: float, note: str) -> None:
-        if time.monotonic() - self.progressed >= self.PROGRESS_EVERY or done >= total:
+        if time.monotonic() - self.progressed >= self.EVERY or done >= total:
             self.progressed = time.monotonic()
-            self.send("progress", done=done, total=total, note=note)
+            self.send("progress", done=float(done), total=float(total), note=str(note)[:300])
 
     def figure(self, name: str, caption: str, png: bytes, step: int | None) -> None:
-        safe = "".join(c if c.isalnum() or c == "-" else "-" for c in name)[:60]
+        safe = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "-" for c in name)[:60]
         file = f"{self.figures:04d}-{safe}.png"
         self.figures += 1
+        png = self._fitting(png)
         partial = self.folder / f"{file}.part"
         partial.write_bytes(png)
         partial.replace(self.folder / file)  # whole, or not there
         digest = hashlib.sha256(png).hexdigest()
-        self.send("artifact", name=name, step=step, caption=caption, file=file, sha256=digest, size=len(png))
+        content = {"name": name[:200], "caption": caption[:2000], "step": None if step is None else int(step)}
+        self.send("artifact", **content, file=file, sha256=digest, size=len(png))
+
+    def _fitting(self, png: bytes) -> bytes:
+        """The picture, made smaller if it is larger than a browser bears."""
+        if len(png) > self.LARGEST:
+            raise ValueError(f"a figure has {len(png) / 1e6:,.0f} MB; at most {self.LARGEST / 1e6:.0f}")
+        width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+        if max(width, height) <= self.WIDEST:
+            return png
+        from PIL import Image
+
+        with Image.open(io.BytesIO(png)) as image:
+            image.thumbnail((self.WIDEST, self.WIDEST))
+            smaller = io.BytesIO()
+            image.save(smaller, "PNG")
+        return smaller.getvalue()
 
 
-def execute(job: dict[str, Any], events: Events) -> None:
-    """Runs the implementation to its end and has its rows judged."""
+def execute(job: dict[str, Any], stream: Events) -> dict[str, Any]:
+    """Runs the implementation to its end and has its rows judged; returns what it can tell of the effort."""
     module = importlib.import_module(f"impl.{job['implementation']}")
-    from impl.kit import Figure, Progress, pick_device
 
     config = replace(module.PRESETS[job["preset"]], **_tuples(module.PRESETS[job["preset"]], job["changes"]))
-    device = pick_device(job["device"])
+    device = impl.kit.pick_device(job["device"])
+    options = job.get("options", {})
     source = Path(str(module.__file__)).read_bytes()
-    events.send("started", environment=environment(device), source_hash=hashlib.sha256(source).hexdigest())
-    rows: list[dict[str, Any]] = []
-    for item in module.run(config, device):
+    stream.send("started", environment=environment(device, options), source_hash=hashlib.sha256(source).hexdigest())
+    if options.get("deterministic"):
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # cuBLAS is deterministic only with its own workspace
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    with _counting(bool(options.get("flops"))) as counted:
+        rows = list(_yielded(module.run(config, device), stream))
+    for verdict in module.check(rows):
+        stream.send("verdict", **asdict(verdict))
+    return dict(counted)
+
+
+def _yielded(items: Any, stream: Events) -> Any:
+    """Sends on what a run yields; its rows come out again, to be judged."""
+    for item in items:
         if isinstance(item, dict):
-            rows.append(item)
-            events.send("row", values=item)
-        elif isinstance(item, Progress):
-            events.progress(item.done, item.total, item.note)
-        elif isinstance(item, Figure):
-            events.figure(item.name, item.caption, item.png, item.step)
+            stream.row(item)
+            yield item
+        elif isinstance(item, impl.kit.Progress):
+            stream.progress(item.done, item.total, item.note)
+        elif isinstance(item, impl.kit.Figure):
+            stream.figure(item.name, item.caption, item.png, item.step)
         else:
             raise TypeError(f"run yielded a {type(item).__name__}; it may yield dicts, Progress and Figure")
-    for verdict in module.check(rows):
-        events.send("verdict", **asdict(verdict))
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+@contextlib.contextmanager
+def _counting(wanted: bool) -> Any:
+    """Counts floating-point operations where torch can (matrix products, convolutions, attention); it slows small nets."""
+    counted: dict[str, Any] = {}
+    if not wanted:
+        yield counted
+        return
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        yield counted
+    counted["flops"] = counter.get_total_flops()
+
+
+def environment(device: torch.device, options: dict[str, Any]) -> dict[str, Any]:
     """What the run ran on, as far as it can make a difference."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
         "device": str(device),
         "device_name": name,
+        "driver": driver() if device.type == "cuda" else None,
+        "deterministic": bool(options.get("deterministic")),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
@@ -115,6 +245,14 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
     }
+
+
+def driver() -> str | None:
+    """The NVIDIA driver's version, where Linux tells it."""
+    with contextlib.suppress(OSError):
+        words = Path("/proc/driver/nvidia/version").read_text().split()
+        return next((word for word in words if word.count(".") >= 1 and word[0].isdigit()), None)
+    return None
 
 
 def processor() -> str:
@@ -126,22 +264,24 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def usage(started: float) -> dict[str, float]:
+def spent(started: float) -> dict[str, float]:
     own = resource.getrusage(resource.RUSAGE_SELF)
     unit = 1 if sys.platform == "darwin" else 1024
-    spent = {
+    measured = {
         "wall_seconds": round(time.monotonic() - started, 3),
         "cpu_seconds": round(own.ru_utime + own.ru_stime, 3),
         "peak_memory_bytes": own.ru_maxrss * unit,
     }
     if torch.cuda.is_available():
-        spent["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
-    return spent
+        measured["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
+    return measured
 
 
 def reason(error: BaseException) -> str:
     if isinstance(error, torch.OutOfMemoryError):
         return "the device ran out of memory; choose a smaller batch or preset, or device=cpu"
+    if isinstance(error, AskedToEnd):
+        return "it was asked to end"
     return f"{type(error).__name__}: {error}"[:500]
 
 

@@ -109,3 +109,23 @@ def test_another_versions_file_is_refused_unchanged(engine: Engine) -> None:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(db.WrongVersion, match="has version 99"):
         db.open_database()
+
+
+def test_a_database_of_the_version_before_keeps_its_runs(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite3"
+    db.open_database(path).dispose()
+    with sqlite3.connect(path) as connection:  # back to version 1, with a run in it
+        connection.execute("DROP INDEX ix_run_batch")
+        for column in ("priority", "batch", "place", "limits", "options", "token"):
+            connection.execute(f"ALTER TABLE run DROP COLUMN {column}")
+        connection.execute("ALTER TABLE request DROP COLUMN value")
+        connection.execute("DROP TABLE device")
+        connection.execute(
+            "INSERT INTO run (id, implementation, preset, device, status, submitted, source_hash, settings, changes, "
+            "variables, done, total, note) "
+            "VALUES ('r', 'dropout', 'quick', 'cpu', 'queued', 1.0, 'x', '{}', '{}', '{}', 0, 0, '')"
+        )
+        connection.execute("PRAGMA user_version = 1")
+    with Session(db.open_database(path)) as session:
+        run = session.get(Run, "r")
+    assert run and (run.priority, run.batch, run.limits, run.options) == (0, None, {}, {})

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from kb import places
-from kb.runs import launcher, store, supervisor
+from kb.runs import launcher, store
 
 Until = Callable[..., Any]
 SLOW = {"updates": 100_000, "data": "digits"}  # minutes, were nobody to stop it
@@ -136,31 +135,6 @@ def test_a_killed_supervisor_loses_no_run(loaded: Engine, until: Until) -> None:
     assert ended(loaded, queued).status == "succeeded"
     with loaded.connect() as connection:
         assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
-
-
-def test_a_run_that_ignores_being_asked_is_ended_with_its_children(
-    loaded: Engine, until: Until, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.2)
-    stubborn = """
-import os, signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-os.fork()
-print("ready", flush=True)
-time.sleep(600)
-"""
-    worker = supervisor.Worker.__new__(supervisor.Worker)
-    worker.process = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
-    assert worker.process.stdout and worker.process.stdin
-    worker.stdin, worker.stdout = worker.process.stdin, worker.process.stdout
-    worker.process.stdout.readline()
-    family = supervisor.family(worker.process.pid)
-    until(lambda: len(supervisor.family(worker.process.pid)) == 2)
-    family = supervisor.family(worker.process.pid)
-    worker.end(force=False)
-    assert all(alive(process.pid) for process in family)
-    worker.close()
-    until(lambda: not any(alive(process.pid) for process in family))
 
 
 def test_one_supervisor_only(loaded: Engine, until: Until) -> None:

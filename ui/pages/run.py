@@ -6,10 +6,12 @@ import streamlit as st
 
 from kb import db
 from kb.runs import store
+from kb.shown import number
 from kb.tables import Run
 from ui import charts, frame, words
 
 REFRESH = 0.6  # seconds between two looks at a run that moves
+MOST_ROWS = 20_000  # that curves are drawn from; a run may have a million
 
 
 def show() -> None:
@@ -41,7 +43,7 @@ def _body(run_id: str, live: bool) -> None:
         st.rerun()  # the whole page, once: from here on nothing moves
     _state(run)
     _verdicts(run)
-    values = [row.values for row in store.rows(frame.engine(), run_id)]
+    values = [row.values for row in store.some_rows(frame.engine(), run_id, MOST_ROWS)]
     charts.curves(values, key=run_id)
     _figures(run)
     if run.traceback:
@@ -51,6 +53,7 @@ def _body(run_id: str, live: bool) -> None:
         with st.expander("Log", icon=":material/terminal:", expanded=bool(run.traceback)):
             st.code(log, language=None, height=240)
     if not live:
+        _quote(run)
         _record(run)
 
 
@@ -60,19 +63,18 @@ def _state(run: Run) -> None:
         if run.status == "running" and run.started:
             st.caption(f"for {words.duration(time.time() - run.started)} on {frame.plain(words.device(run))}")
         elif run.status == "queued":
-            st.caption("waiting for its turn")
+            st.caption(frame.plain(run.note) or "waiting for its turn")
+        elif run.status == "paused":
+            st.caption("stands still; its device is given to others")
         elif run.finished and run.started:
             took = words.duration(run.finished - run.started)
             st.caption(f"after {took} on {frame.plain(words.device(run))}, {words.ago(run.finished)}")
         if not frame.may_launch():
             pass
         elif run.status not in store.ENDED:
-            if st.button("Stop", icon=":material/stop:", key="stop"):
-                store.cancel(frame.engine(), run.id)
-                st.toast("Asked it to stop.")
-        elif st.button("Run it again", icon=":material/replay:", key="again"):
-            again = store.submit(frame.engine(), run.implementation, run.preset, changes=run.changes, device=run.device)
-            frame.go("run", id=again)
+            _steer(run)
+        else:
+            _repeat(run)
     if run.reason:
         (st.error if run.status == "failed" else st.warning)(frame.plain(run.reason))
     if run.status == "running":
@@ -81,6 +83,29 @@ def _state(run: Run) -> None:
         if run.started and share > 0.02:
             left = f", about {words.duration((time.time() - run.started) * (1 - share) / share)} left"
         st.progress(share, text=f"{share:.0%}{left}. {frame.plain(run.note)}")
+
+
+def _steer(run: Run) -> None:
+    """What can be done with a run that hasn't ended."""
+    if st.button("Stop", icon=":material/stop:", key="stop"):
+        store.cancel(frame.engine(), run.id)
+        st.toast("Asked it to stop.")
+    if run.status == "paused":
+        if st.button("Go on", icon=":material/play_arrow:", key="resume"):
+            store.resume(frame.engine(), run.id)
+            st.toast("It goes on as soon as its device is free.")
+    elif st.button("Pause", icon=":material/pause:", key="pause"):
+        store.pause(frame.engine(), run.id)
+        st.toast("Asked it to pause.")
+
+
+def _repeat(run: Run) -> None:
+    """The same run once more, or one with other settings."""
+    if st.button("Run it again", icon=":material/replay:", key="again"):
+        frame.go("run", id=store.retry(frame.engine(), run.id))
+    paper = next((row for row in frame.milestones().values() if row.implementation == run.implementation), None)
+    if paper and st.button("Change its settings", icon=":material/tune:", key="change"):
+        frame.go("milestone", id=paper.id, like=run.id)
 
 
 def _verdicts(run: Run) -> None:
@@ -123,10 +148,25 @@ def _figures(run: Run) -> None:
             st.caption(f"{frame.plain(found[at].file)} is no longer in the run's folder.")
 
 
+def _quote(run: Run) -> None:
+    """The outcome as text to copy into a message or a paper."""
+    found = store.verdicts(frame.engine(), run.id)
+    if not found or run.preset == "smoke" or not run.environment:
+        return
+    on = f"{run.environment['device_name']}, torch {run.environment['torch']}, seed {run.settings.get('seed', 0)}"
+    took = words.duration((run.finished or 0) - (run.started or 0))
+    lines = [f"{run.implementation}, preset {run.preset}, {took} on {on}:"]
+    for one in found:
+        against = "" if one.baseline is None else f" against {number(one.baseline)}"
+        lines.append(f"  {one.claim}: {one.verdict}; {number(one.measured)}{against} {one.unit}")
+    st.subheader("To quote", anchor=False)
+    st.code("\n".join(lines), language=None, wrap_lines=True)
+
+
 def _record(run: Run) -> None:
     with st.expander("What reproduces it", icon=":material/fingerprint:"):
-        options = "".join(f" --set {name}={value}" for name, value in run.changes.items())
-        st.code(f"kb run {run.implementation} --preset {run.preset} --device {run.device}{options}", language="bash")
+        st.code(f"kb run {run.id}", language="bash")
+        st.caption("Repeats it, and names whatever is different from then.")
         st.json(
             {
                 "settings": run.settings,
