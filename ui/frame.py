@@ -20,17 +20,24 @@ def show() -> None:
     """Draws the page that the address names."""
     st.set_page_config(page_title="The executable history of deep learning", page_icon=str(ICON), layout="wide")
     st.html(STYLE)
-    st.navigation(list(pages().values()), position="top").run()
+    page = st.navigation(list(pages().values()), position="top")
+    # A link to another view of the same page leaves the browser's address as it was; said again, it follows.
+    st.query_params.from_dict(st.query_params.to_dict())
+    page.run()
 
 
 @st.cache_resource
 def pages() -> dict[str, Any]:
     """The pages by their address. Those of one milestone or run are reached by links, not from the menu."""
     return {
-        "timeline": st.Page(_later("timeline"), url_path="timeline", title="Timeline", default=True),
+        "timeline": st.Page(_later("timeline"), title="Timeline", url_path="home", default=True),  # at /
         "search": st.Page(_later("search"), url_path="search", title="Explore"),
+        "lineage": st.Page(_later("lineage"), url_path="lineage", title="Lineage"),
         "claims": st.Page(_later("claims"), url_path="claims", title="Claims"),
         "runs": st.Page(_later("runs"), url_path="runs", title="Runs"),
+        "again": st.Page(
+            _later("timeline"), title="Timeline", url_path="timeline", visibility="hidden"
+        ),  # who types it
         "milestone": st.Page(_later("milestone"), url_path="milestone", title="Milestone", visibility="hidden"),
         "compare": st.Page(_later("compare"), url_path="compare", title="Compare", visibility="hidden"),
         "run": st.Page(_later("run"), url_path="run", title="Run", visibility="hidden"),

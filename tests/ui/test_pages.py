@@ -99,7 +99,7 @@ def a_run(loaded: Engine) -> str:
     return "dropout-1"
 
 
-@pytest.mark.parametrize("page", ["timeline", "search", "claims", "runs", "compare", "milestone", "run"])
+@pytest.mark.parametrize("page", ["timeline", "search", "lineage", "claims", "runs", "compare", "milestone", "run"])
 def test_an_empty_database_is_no_error(page: str, engine: Engine) -> None:
     assert opened(page).title
 
@@ -128,7 +128,7 @@ def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engi
     assert "def scaling_gap" in text
     fields = {field.label: field.value for field in app.text_input}
     quick = implementations.read("dropout").presets["quick"]
-    assert fields["device"] == "auto"
+    assert next(box for box in app.selectbox if box.label == "device").value == "auto"
     assert {name: fields[name] for name in ("updates", "p_hidden")} == {
         n: repr(quick[n]) for n in ("updates", "p_hidden")
     }
@@ -149,6 +149,41 @@ def test_a_run_that_failed_shows_why(a_run: str) -> None:
     assert "inconclusive" in text and "by a rule" in text
     assert "<b>" not in app.error[0].value.replace("\\<b\\>", "")
     assert [link.label for link in opened("runs").get("page_link")]
+
+
+def test_a_run_that_stands_still_says_so_and_can_go_on(a_run: str, loaded: Engine) -> None:
+    with Session(loaded) as session:
+        run = session.get(Run, a_run)
+        assert run
+        run.status, run.finished, run.reason = "paused", None, None
+        session.add(run)
+        session.commit()
+    app = opened("run", id=a_run)
+    assert "stands still" in words(app)
+    assert [button.label for button in app.button][:2] == ["Stop", "Go on"]
+
+
+def test_other_settings_begin_with_those_of_a_run(a_run: str, loaded: Engine) -> None:
+    with Session(loaded) as session:
+        run = session.get(Run, a_run)
+        assert run
+        run.changes = {"updates": 7}
+        session.add(run)
+        session.commit()
+    app = opened("milestone", id="dropout", like=a_run)
+    assert next(field.value for field in app.text_input if field.label == "updates") == "7"
+    assert a_run in words(app).replace("\\", "")
+
+
+def test_what_a_run_found_can_be_quoted(a_run: str, loaded: Engine) -> None:
+    with Session(loaded) as session:
+        run = session.get(Run, a_run)
+        assert run
+        run.status, run.environment = "succeeded", {"device": "cpu", "device_name": "a processor", "torch": "2"}
+        session.add(run)
+        session.commit()
+    quoted = next(code.value for code in opened("run", id=a_run).code if "lower-test-error" in code.value)
+    assert "a processor" in quoted and "inconclusive; 1 against 2 %" in quoted
 
 
 def test_what_is_not_there_says_so(loaded: Engine) -> None:

@@ -1,5 +1,6 @@
 """One milestone: its story, its place in the lineage, its claims with what was measured, its code, and a button to run it."""
 
+import contextlib
 from typing import Any
 
 import streamlit as st
@@ -7,7 +8,7 @@ import streamlit as st
 from kb import db, graph, implementations
 from kb.implementations import Implementation, Setting
 from kb.runs import store
-from kb.tables import MilestoneRow
+from kb.tables import MilestoneRow, Run
 from ui import frame, standing, words
 
 VERBS = {  # how a link reads from the later milestone
@@ -73,6 +74,7 @@ def _lineage(row: MilestoneRow) -> None:
             with st.container(gap=None):
                 frame.link("milestone", f"{target.short}, {target.date[:4]}", id=step.id)
                 st.caption(f"{VERBS[step.via]}{': ' + frame.plain(step.how) if step.how else ''}")
+    frame.link("lineage", "Its lineage, drawn", id=row.id)
 
 
 def _facts(entry: dict[str, Any]) -> None:
@@ -126,32 +128,50 @@ def _launch(implementation: Implementation) -> None:
         "full": "minutes",
         "paper": "as published: hours",
     }
+    like = _like(implementation)
     preset = st.segmented_control(
         "Preset",
         list(implementation.presets),
-        default="quick",
+        default=like.preset if like else "quick",
         required=True,
         format_func=lambda name: f"{name}: {hints[name]}" if name in hints else name,
         key=f"preset-{implementation.name}",
     )
     given = implementation.presets[preset or "quick"]
+    shown = given | (like.changes if like and like.preset == preset else {})
     with st.form(f"launch-{implementation.name}-{preset}", border=False):
-        with st.expander("Settings", icon=":material/tune:"):
-            device = st.text_input("device", "auto", help="auto, cpu, cuda, cuda:1, mps or xpu")
-            texts = {setting.name: _field(setting, given[setting.name]) for setting in implementation.settings}
+        with st.expander("Settings", icon=":material/tune:", expanded=like is not None):
+            if like:
+                st.caption(frame.plain(f"as in run {like.id}"))
+            device = _device(like.device if like else "auto")
+            texts = {setting.name: _field(setting, shown[setting.name]) for setting in implementation.settings}
         pressed = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
     if not pressed:
         return
     changed = {name: text for name, text in texts.items() if text != _text(given[name])}
     try:
         settings = implementations.parse_settings(implementation, preset or "quick", changed)
-        run_id = store.submit(
-            frame.engine(), implementation.name, preset or "quick", changes=settings, device=device.strip() or "auto"
-        )
+        run_id = store.submit(frame.engine(), implementation.name, preset or "quick", changes=settings, device=device)
     except ValueError as error:
         st.error(frame.plain(str(error)), icon=":material/error:")
         return
     frame.go("run", id=run_id)
+
+
+def _like(implementation: Implementation) -> Run | None:
+    """The run whose settings the form begins with, if the address names one of this implementation's."""
+    with contextlib.suppress(store.UnknownRun):
+        run = store.get(frame.engine(), st.query_params.get("like", ""))
+        return run if run.implementation == implementation.name and run.preset in implementation.presets else None
+    return None
+
+
+def _device(wanted: str) -> str:
+    """The devices of this machine, as the last supervisor saw them; before the first there is no list to choose from."""
+    names = {"auto": "auto: the best that is free", "cpu": "cpu"}
+    names |= {one.id: f"{one.id}: {one.name}" for one in store.devices(frame.engine())}
+    ids = [*names, *({wanted} - names.keys())]
+    return str(st.selectbox("device", ids, index=ids.index(wanted), format_func=lambda id: names.get(id, id)))
 
 
 def _field(setting: Setting, value: Any) -> str:

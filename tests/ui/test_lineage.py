@@ -1,0 +1,72 @@
+"""The lineage page: what it draws, tells and says would fall."""
+
+import itertools
+
+import networkx as nx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from kb import graph
+from tests.ui.test_pages import opened, words
+from ui import lineage as drawing
+from ui.pages.lineage import falls
+
+
+@pytest.fixture
+def whole(loaded: Engine) -> nx.MultiDiGraph:
+    return graph.lineage(loaded)
+
+
+@given(st.integers(1, 9).flatmap(lambda n: st.sets(st.tuples(st.integers(0, n), st.integers(0, n)), max_size=20)))
+def test_what_falls_is_what_it_is_a_pillar_of(pairs: set[tuple[int, int]]) -> None:
+    made = nx.MultiDiGraph()
+    names = sorted({n for pair in pairs for n in pair})
+    made.add_nodes_from((str(n), {"first": str(n)}) for n in names)
+    for later, earlier in ((max(pair), min(pair)) for pair in pairs if pair[0] != pair[1]):
+        made.add_edge(str(later), str(earlier), key="builds_on", type="builds_on", how=None)
+    for one in made:
+        assert falls(made, one) == [other for other in made if one != other and one in graph.pillars(made, other)]
+
+
+@pytest.mark.parametrize("centre", ["dropout", "resnet", "backprop", "imagenet"])
+def test_nothing_drawn_overlaps_and_earlier_is_left_of_later(whole: nx.MultiDiGraph, centre: str) -> None:
+    near = {
+        centre,
+        *(s.id for s in graph.ancestors(whole, centre, 2)),
+        *(s.id for s in graph.descendants(whole, centre, 2)),
+    }
+    placed = drawing.layout(whole, near)
+    assert {node.id for node in placed.nodes} == near
+    for one, other in itertools.combinations(placed.nodes, 2):
+        apart = one.x + one.width <= other.x or other.x + other.width <= one.x
+        assert apart or one.y != other.y, (one, other)
+    by_id = {node.id: node for node in placed.nodes}
+    for later, earlier in whole.subgraph(near).edges():
+        if whole.nodes[earlier]["first"] < whole.nodes[later]["first"]:
+            assert by_id[earlier].x <= by_id[later].x
+
+
+def test_a_path_is_told_step_by_step(loaded: Engine) -> None:
+    text = words(opened("lineage", id="backprop", to="dropout"))
+    assert "From Back" in text and "The shortest way" in text and "<li>Dropout (2014) builds on" in text
+
+
+def test_what_would_fall_is_named(loaded: Engine) -> None:
+    app = opened("lineage", id="backprop", show="after")
+    assert "would fall" in words(app)
+    assert any("LSTM" in link.label for link in app.get("page_link"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"id": "nothing"},
+        {"id": "dropout", "to": "nothing", "show": "<script>", "depth": "-1", "open": "a,b,dropout", "at": "'"},
+        {"id": "dropout", "to": "dropout"},
+        {"id": "fastai", "depth": "all"},
+    ],
+)
+def test_any_address_is_answered(loaded: Engine, query: dict[str, str]) -> None:
+    assert opened("lineage", **query).title
