@@ -25,7 +25,7 @@ def curves(rows: list[dict[str, Any]], key: str) -> None:
     widget, picked = f"measure-{key}", f"measure-picked-{key}"
     if not st.session_state.get(picked):
         st.session_state[widget] = max(reversed(measures), key=lambda name: int((points["measure"] == name).sum()))
-    st.subheader("Curves", anchor=False)
+    st.header("Curves", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         measure = st.segmented_control(
             "Measure",

@@ -16,6 +16,9 @@ def show() -> None:
     unknown = [id for id in asked if id not in latest]
     if unknown:
         st.warning(frame.plain(f"No run here is called {', '.join(unknown)}."))
+    if not latest:
+        st.info("There are no runs to compare yet.")
+        return
     chosen = st.multiselect("Runs", list(latest), default=[id for id in asked if id in latest][:MOST], max_selections=MOST,
                             format_func=lambda id: f"{id}, {latest[id].preset}, {words.ago(latest[id].submitted)}")  # fmt: skip
     if chosen != asked:
@@ -30,7 +33,7 @@ def show() -> None:
 
 
 def _settings(found: Comparison) -> None:
-    st.subheader("What differs", anchor=False)
+    st.header("What differs", anchor=False)
     if found.differing:
         columns = [run.id for run in found.runs]
         table = [
@@ -47,7 +50,7 @@ def _settings(found: Comparison) -> None:
 def _verdicts(found: Comparison) -> None:
     if not found.verdicts:
         return
-    st.subheader("Verdicts", anchor=False)
+    st.header("Verdicts", anchor=False)
     table = []
     for (implementation, claim), row in found.verdicts.items():
         line = {"claim": f"{implementation}: {claim}"}

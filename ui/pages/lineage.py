@@ -234,7 +234,7 @@ def _counted(asked: Asked, whole: "nx.MultiDiGraph") -> None:
 
 
 def _told(asked: Asked, whole: "nx.MultiDiGraph", ways: list[graph.Path]) -> None:
-    st.subheader("Step by step", anchor=False)
+    st.header("Step by step", anchor=False)
     if not ways:
         st.write("Nothing on the timeline links the two, whichever way it is followed.")
         return
@@ -258,7 +258,7 @@ def _counted_links(n: int) -> str:
 def _card(asked: Asked, row: MilestoneRow) -> None:
     with st.container(border=True, key="lineage-card"):
         words.kicker(row.track, row.kind, words.when(row.date))
-        st.subheader(frame.plain(row.title), anchor=False)
+        st.header(frame.plain(row.title), anchor=False)
         words.idea(row.entry["idea"])
         with st.container(horizontal=True):
             frame.link("milestone", "Open its page", id=row.id)
@@ -269,7 +269,7 @@ def _card(asked: Asked, row: MilestoneRow) -> None:
 
 
 def _without(whole: "nx.MultiDiGraph", row: MilestoneRow) -> None:
-    st.subheader(frame.plain(f"Without {row.short}"), anchor=False)
+    st.header(frame.plain(f"Without {row.short}"), anchor=False)
     falling = falls(whole, row.id)
     came = len(graph.descendants(whole, row.id))
     if not came:
@@ -285,7 +285,7 @@ def _without(whole: "nx.MultiDiGraph", row: MilestoneRow) -> None:
 
 
 def _meanwhile(whole: "nx.MultiDiGraph", row: MilestoneRow) -> None:
-    st.subheader("Within a year, in other tracks", anchor=False)
+    st.header("Within a year, in other tracks", anchor=False)
     near = graph.contemporaries(whole, row.id)
     if not near:
         st.write("Nothing on the timeline.")

@@ -210,9 +210,10 @@ def _code(implementation: Implementation) -> None:
     if section:
         first, last = section.first, section.last
         st.caption(f"Lines {first} to {last}. {frame.plain(section.summary)}")
-        st.code("\n".join(lines[first - 1 : last]), language="python", line_numbers=True)
+        st.code("\n".join(lines[first - 1 : last]), language="python", line_numbers=True, wrap_lines=True)
     else:
-        st.code(implementation.source, language="python", line_numbers=True, height=640)
+        with st.container(height=640):  # what scrolls must hold something that the keyboard reaches: its copy button
+            st.code(implementation.source, language="python", line_numbers=True, wrap_lines=True)
 
 
 def _sources(entry: dict[str, Any]) -> None:

@@ -47,11 +47,11 @@ def _body(run_id: str, live: bool) -> None:
     charts.curves(values, key=run_id)
     _figures(run)
     if run.traceback:
-        st.subheader("What went wrong", anchor=False)
-        st.code(run.traceback, language="python")
+        st.header("What went wrong", anchor=False)
+        st.code(run.traceback, language="python", wrap_lines=True)
     if log := store.log_tail(run_id):
-        with st.expander("Log", icon=":material/terminal:", expanded=bool(run.traceback)):
-            st.code(log, language=None, height=240)
+        with st.expander("Log", icon=":material/terminal:", expanded=bool(run.traceback)), st.container(height=240):
+            st.code(log, language=None, wrap_lines=True)
     if not live:
         _quote(run)
         _record(run)
@@ -113,7 +113,7 @@ def _verdicts(run: Run) -> None:
     found = store.verdicts(frame.engine(), run.id)
     if not found:
         return
-    st.subheader("Verdicts", anchor=False)
+    st.header("Verdicts", anchor=False)
     if run.preset == "smoke":
         st.caption("A smoke run is over in seconds and proves nothing: it only shows that everything works.")
     for measured in found:
@@ -135,7 +135,7 @@ def _figures(run: Run) -> None:
     for place, artifact in enumerate(found):
         by_name.setdefault(artifact.name, []).append(place)
     if by_name:
-        st.subheader("What it looks like", anchor=False)
+        st.header("What it looks like", anchor=False)
     for name, places in by_name.items():
         at = places[-1]
         if len(places) > 1:
@@ -159,7 +159,7 @@ def _quote(run: Run) -> None:
     for one in found:
         against = "" if one.baseline is None else f" against {number(one.baseline)}"
         lines.append(f"  {one.claim}: {one.verdict}; {number(one.measured)}{against} {one.unit}")
-    st.subheader("To quote", anchor=False)
+    st.header("To quote", anchor=False)
     st.code("\n".join(lines), language=None, wrap_lines=True)
 
 

@@ -73,7 +73,7 @@ def _links(selected: str | None) -> list[dict[str, Any]]:
 def _card(row: MilestoneRow) -> None:
     with st.container(border=True, key="selected"):
         words.kicker(row.track, row.kind, words.when(row.date))
-        st.subheader(frame.plain(row.title), anchor=False)
+        st.header(frame.plain(row.title), anchor=False)
         words.idea(row.entry["idea"])
         label = "Read it, see its code, run it" if row.implementation else "Read more"
         st.page_link(

@@ -1,0 +1,65 @@
+"""axe-core's automatic rules on every page, by day and by night."""
+
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from kb import db
+from kb.tables import Run, RunRow, RunVerdict
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+ADDRESSES = {
+    "/": "The executable history",
+    "/?at=dropout": "Dropout: A Simple Way",
+    "/search?q=track:hardware": "Explore",
+    "/lineage": "Lineage",
+    "/lineage?id=resnet&show=before": "The lineage of ResNet",
+    "/lineage?id=backprop&to=dropout": "Step by step",
+    "/claims": "Claims",
+    "/runs": "Runs",
+    "/compare?runs=seen-1,seen-2": "What differs",
+    "/milestone?id=dropout": "Sources",
+    "/milestone?id=mnist": "Sources",
+    "/run?id=seen-1": "To quote",
+    "/run?id=no": "No such run",
+}
+
+
+@pytest.fixture
+def two_runs(app: str, app_home: object, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setenv("KB_HOME", str(app_home))
+    engine = db.open_database()
+    with Session(engine) as session:
+        for seed, id in enumerate(("seen-1", "seen-2")):
+            if session.get(Run, id):
+                continue
+            now = time.time()
+            session.add(Run(id=id, implementation="dropout", preset="quick", device="cpu", status="succeeded", submitted=now,
+                            started=now, finished=now, source_hash="0" * 64, settings={"seed": seed, "updates": 9},
+                            environment={"device": "cpu", "device_name": "a processor", "torch": "2"}))  # fmt: skip
+            for step in range(4):
+                values = {"net": "dropout", "seed": seed, "step": step, "loss": 1.0 / (step + 1)}
+                session.add(RunRow(run=id, number=step, at=now, values=values))
+            session.add(RunVerdict(run=id, claim="lower-test-error", number=0, verdict="reproduced", measured=1.0, baseline=2.0,
+                                   unit="%", effect=1.0, low=0.5, high=1.5, n=5, rule="a rule"))  # fmt: skip
+        session.commit()
+    return engine
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_that_axe_can_find(browser: Browser, app: str, two_runs: Engine, scheme: str) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}, base_url=app)  # type: ignore[arg-type]
+    page = context.new_page()
+    wrong = []
+    for address, heading in ADDRESSES.items():
+        page.goto(address)
+        expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+        found = Axe().run(page).response["violations"]
+        wrong += [f"{address}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
+    context.close()
+    assert wrong == []
