@@ -145,10 +145,11 @@ def _mended(value: Any) -> Any:
 def end_family(token: str) -> None:
     """Ends every process that has the token, whoever its parent is by now; once more for those born meanwhile."""
     for _ in range(2):
-        _signal(_family(token), signal.SIGKILL)
+        _signal(family(token), signal.SIGKILL)
 
 
-def _family(token: str) -> Iterator[psutil.Process]:
+def family(token: str) -> Iterator[psutil.Process]:
+    """Every process that has the token in its environment."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(TOKEN) == token:
