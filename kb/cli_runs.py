@@ -34,6 +34,11 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "--device", nargs="+", help="auto (the default), cpu, cuda, cuda:1, mps, xpu; several: a run for each"
     )
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
+    one.add_argument(
+        "--on",
+        metavar="ADDRESS",
+        help="a Ray cluster: ray://HOST:10001, or HOST:6379 from one of its nodes (KB_CLUSTER)",
+    )
     one.add_argument("--priority", type=int, help="the greater goes first (0)")
     one.add_argument(
         "--limit", action="append", default=[], metavar="WHAT=AMOUNT", help="time=10m, memory=4GB, disk=1GB"
@@ -120,6 +125,7 @@ def _orders(engine: "Engine", name: str, args: argparse.Namespace) -> "list[Orde
                     priority=args.priority if args.priority is not None else earlier.priority if earlier else 0,
                     limits=limits.parse(args.limit) or (earlier.limits if earlier else {}),
                     options=options,
+                    cluster=args.on if args.on is not None else (earlier.cluster or "") if earlier else None,
                 )
             )
     return orders

@@ -16,12 +16,14 @@ from kb import places
 
 TOKEN = "KB_WORKER"  # in the environment of a worker and, inherited, of whatever it starts
 PIECE = 1 << 20  # bytes taken from the stream at once: one run's flood must not keep the others waiting
+GRACE_SECONDS = 5.0  # between asking a run to end and ending it
 LONGEST = 16 << 20  # bytes of one event
 # What an event must carry, and of which type; what else it carries fits the columns of its table.
 SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "ready": {"devices": list},
     "started": {"environment": dict, "source_hash": str},
     "row": {"values": dict},
+    "restarted": {},
     "progress": {"done": (int, float), "total": (int, float), "note": str},
     "artifact": {"name": str, "caption": str, "file": str, "sha256": str, "size": int},
     "verdict": {"claim": str, "verdict": str, "unit": str, "n": int, "rule": str},
@@ -30,15 +32,12 @@ SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
 
 
 class Worker:
-    """A worker process: spare until it is given a job, then the process of that run."""
+    """A worker process: spare until it is given a job, then the process of that run. Or `module` in its place."""
 
-    module = "kb.runs.worker"
-    arguments: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
+    def __init__(self, module: str = "kb.runs.worker") -> None:
         self.token = secrets.token_hex(8)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", self.module, *self.arguments],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # signals sent to the supervisor's terminal aren't for it
@@ -140,6 +139,12 @@ def _mended(value: Any) -> Any:
     if isinstance(value, dict):
         return {_mended(key): _mended(one) for key, one in value.items()}
     return [_mended(one) for one in value] if isinstance(value, list) else value
+
+
+def end_with_parent() -> None:
+    """Standard input ends when whoever started this process does; then its whole process group goes."""
+    sys.stdin.read()
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def end_family(token: str) -> None:

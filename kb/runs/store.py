@@ -1,5 +1,6 @@
 """Submitting, cancelling and reading runs. Whoever asks writes a queued run or a request; the supervisor does the rest."""
 
+import importlib.util
 import math
 import os
 import secrets
@@ -28,7 +29,7 @@ class UnknownRun(LookupError):
 @dataclass(frozen=True)
 class Order:
     """A run that is wanted. `changes` are settings that differ from the preset's, `limits` those of kb.runs.limits,
-    `options` deterministic and flops."""
+    `options` deterministic and flops; `cluster` is a Ray cluster's address, "" this machine, None what KB_CLUSTER says."""
 
     name: str
     preset: str = "quick"
@@ -37,6 +38,7 @@ class Order:
     priority: int = 0
     limits: dict[str, float] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    cluster: str | None = None
 
 
 def submit(
@@ -86,12 +88,22 @@ def _run(order: Order, batch: str | None, commit: str | None) -> Run:
         priority=order.priority,
         limits=order.limits,
         options=order.options,
+        cluster=_cluster(order),
         batch=batch,
         variables={key: str(Path(os.environ[key]).resolve()) for key in KEPT_VARIABLES if key in os.environ},
         submitted=time.time(),
         source_hash=implementation.source_hash,
         git_commit=commit,
     )
+
+
+def _cluster(order: Order) -> str | None:
+    address = os.environ.get("KB_CLUSTER") if order.cluster is None else order.cluster
+    if address and importlib.util.find_spec("ray") is None:
+        raise ValueError(
+            f"a run on the cluster at {address} needs Ray: pip install 'executable-history-of-deep-learning[ray]'"
+        )
+    return address or None
 
 
 def retry(engine: Engine, run_id: str) -> str:
@@ -106,6 +118,7 @@ def retry(engine: Engine, run_id: str) -> str:
         priority=run.priority,
         limits=run.limits,
         options=run.options,
+        cluster=run.cluster or "",
     )
 
 
@@ -130,7 +143,12 @@ def cancel(engine: Engine, run_id: str) -> None:
 
 
 def pause(engine: Engine, run_id: str) -> None:
-    """Asks for a run to stand still, its memory kept and its device given to others. Raises UnknownRun."""
+    """Asks for a run to stand still, its memory kept and its device given to others.
+
+    Raises UnknownRun, and ValueError for a run on a cluster.
+    """
+    if get(engine, run_id).cluster:
+        raise ValueError(f"{run_id} is on a cluster, where runs can't be paused; they can be stopped")
     _ask(engine, run_id, "pause")
 
 
@@ -337,6 +355,8 @@ def describe(engine: Engine, run_id: str) -> dict[str, Any]:
         "reason": run.reason,
         "settings": run.settings,
         "device": (run.environment or {}).get("device", run.device),
+        "cluster": run.cluster,
+        "attempts": run.attempts,
         "batch": run.batch,
         "priority": run.priority,
         "limits": run.limits,

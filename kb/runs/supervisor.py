@@ -28,10 +28,10 @@ from kb.tables import Artifact, Device, Request, Run, RunRow, RunVerdict
 TICK = 0.1  # seconds between two looks at the queue
 LOOK = 0.25  # seconds between two looks at what runs take
 IDLE_SECONDS = 300.0
-GRACE_SECONDS = 5.0  # between asking a run to end and ending it
 AT_ONCE = 20_000  # events that wait to be written; a run that yields faster has to wait
 FREE = 100e6  # bytes that a disk must have for a run to begin
 PER_DEVICE = int(os.environ.get("KB_PER_DEVICE", "1"))  # runs at once on a device
+PER_CLUSTER = 16  # runs at once that a cluster is asked for; it has a queue of its own
 
 log = logging.getLogger("kb.supervisor")
 
@@ -178,7 +178,7 @@ class Supervisor:
             if requests:
                 session.commit()
         for active in self.active.values():
-            if active.ending and time.monotonic() - active.ending_at > GRACE_SECONDS:
+            if active.ending and time.monotonic() - active.ending_at > processes.GRACE_SECONDS:
                 active.worker.end(force=True)
 
     def heed(self, request: Request, run: Run) -> None:
@@ -207,9 +207,9 @@ class Supervisor:
             if active.resuming and self.free(active.place):
                 self.go_on(active)
         with Session(self.engine, expire_on_commit=False) as session:
-            waiting = select(Run.id, Run.device).where(Run.status == "queued")
-            for id, device in session.exec(waiting.order_by(col(Run.priority).desc(), text("rowid"))).all():
-                place = self.place(device)
+            waiting = select(Run.id, Run.device, Run.cluster).where(Run.status == "queued")
+            for id, device, cluster in session.exec(waiting.order_by(col(Run.priority).desc(), text("rowid"))).all():
+                place = self.place(device, cluster)
                 run = session.get(Run, id) if place else None
                 if not place or not run:
                     continue
@@ -234,19 +234,24 @@ class Supervisor:
             session.add(run)
             session.commit()
 
-    def place(self, device: str) -> str | None:
+    def place(self, device: str, cluster: str | None) -> str | None:
         """The device for a run: the one it asks for, if it is free; for `auto` the best that is free. None: it waits."""
+        if cluster:
+            return cluster if self.free(cluster, PER_CLUSTER) else None
         if not self.devices:
             return None
         wanted = [one for one in self.devices if device in ("auto", one, one.split(":")[0])]
         return next(filter(self.free, wanted or [device]), None)  # what isn't there fails in its own words
 
-    def free(self, place: str) -> bool:
+    def free(self, place: str, at_once: int = PER_DEVICE) -> bool:
         busy = sum(one.place == place and one.paused_at is None for one in self.active.values())
-        return busy < PER_DEVICE
+        return busy < at_once
 
     def start(self, session: Session, run: Run, place: str) -> None:
-        worker, self.spare = self.spare or Worker(), None
+        if run.cluster:
+            worker = Worker("kb.runs.cluster")
+        else:
+            worker, self.spare = self.spare or Worker(), None
         run.status, run.started, run.note = "running", time.time(), ""
         run.place, run.process, run.token = place, worker.process.pid, worker.token
         session.add(run)
@@ -254,7 +259,8 @@ class Supervisor:
             "implementation": run.implementation,
             "preset": run.preset,
             "changes": run.changes,
-            "device": place,
+            "device": run.device if run.cluster else place,
+            "cluster": run.cluster,
             "options": run.options,
             "variables": run.variables,
             "folder": str(places.run_folder(run.id)),
@@ -294,8 +300,8 @@ class Supervisor:
     @staticmethod
     def outcome(active: Active) -> tuple[str, str | None]:
         finished = active.finished or {}
-        if active.ending and finished.get("status") != "succeeded":
-            return active.ending
+        if active.ending and (active.ending[0] == "failed" or finished.get("status") != "succeeded"):
+            return active.ending  # a run that succeeded before it could be cancelled has succeeded
         if finished:
             return finished["status"], finished.get("reason")
         return "failed", active.worker.how_it_ended()
@@ -331,6 +337,8 @@ class Supervisor:
                 if event["event"] == "row":
                     rows.append({"run": run.id, "number": number["row"], "at": event["at"], "values": event["values"]})
                     number["row"] += 1
+                elif event["event"] == "restarted":
+                    rows, number = [], self.forget(session, run)
                 elif event["event"] == "finished":
                     finished = event
                     run.usage, run.traceback = event.get("usage"), event.get("traceback")
@@ -341,6 +349,14 @@ class Supervisor:
             session.add(run)
             session.commit()
         active.number, active.finished, active.pending = number, finished, []
+
+    @staticmethod
+    def forget(session: Session, run: Run) -> dict[str, int]:
+        """The run begins anew: what it yielded before is gone."""
+        for table in (RunRow, Artifact, RunVerdict):
+            session.exec(delete(table).where(col(table.run) == run.id))
+        run.attempts, run.done, run.total, run.note = run.attempts + 1, 0, 0, "begins anew: its node was lost"
+        return {"row": 0, "artifact": 0, "verdict": 0}
 
     @staticmethod
     def apply(session: Session, run: Run, event: dict[str, Any], number: dict[str, int]) -> None:

@@ -28,6 +28,7 @@ import impl.kit  # what implementations import takes a second, too, and none of 
 import impl.kit.data
 import impl.kit.figures
 import impl.kit.verdicts
+from kb.runs import processes
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
     if not line:
         return
     job: dict[str, Any] = json.loads(line)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=processes.end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, _asked_to_end)
     _be_first_to_go()
     os.environ.update(job["variables"])
@@ -293,12 +294,6 @@ def _tuples(config: Any, changes: dict[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Tensors and arrays of one element, as numbers; anything else as its text."""
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def _die_with_parent() -> None:
-    """Standard input ends when the supervisor does; then the whole process group goes."""
-    sys.stdin.read()
-    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

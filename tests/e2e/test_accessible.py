@@ -12,6 +12,10 @@ from kb import db
 from kb.tables import Run, RunRow, RunVerdict
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+# What fades in has other colours until it is there.
+STILL = """Promise.all(
+    document.getAnimations().filter(a => a.effect.getComputedTiming().endTime < Infinity).map(a => a.finished)
+)"""
 ADDRESSES = {
     "/": "The executable history",
     "/?at=dropout": "Dropout: A Simple Way",
@@ -59,6 +63,8 @@ def test_nothing_that_axe_can_find(browser: Browser, app: str, two_runs: Engine,
         page.goto(address)
         expect(page.get_by_role("heading", name=heading).first).to_be_visible()
         expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+        expect(page.locator("[data-stale=true]")).to_have_count(0)
+        page.evaluate(STILL)
         found = Axe().run(page).response["violations"]
         wrong += [f"{address}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
     context.close()
