@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from impl.kit import Event, Figure, Progress, Row, Verdict, by_seed, compare, exact, main
+from impl.kit import Event, Figure, Progress, Row, Verdict, by_seed, compare, exact, main, parallel
 from impl.kit.data import DataUnavailable, Images, photographs
 from impl.kit.figures import PALETTE, canvas, figure
 
@@ -257,8 +257,10 @@ def train(nets: Nets, data: Pictures, seeds: list[int], rates: list[float], deca
     rate = torch.tensor(rates, device=data.device)[:, None]
     for step, (x, y) in enumerate(data.batches(seeds, min(cfg.batch, data.n), nets.kind.augmentation), 1):
         nets.train()
+        x, y = parallel.part(x), parallel.part(y, dim=1)
         loss = F.cross_entropy(nets(x).flatten(0, 1), y.flatten()) * nets.N  # the sum of the nets' losses
         gradients = torch.autograd.grad(loss, parameters)
+        parallel.average(gradients)
         with torch.no_grad():
             for w, v, g in zip(parameters, velocity, gradients, strict=True):
                 v.mul_(cfg.momentum).view(nets.N, -1).sub_(rate * (g + decay * w).reshape(nets.N, -1))

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from impl.kit import Event, Figure, Progress, Row, Verdict, by_seed, compare, exact, main
+from impl.kit import Event, Figure, Progress, Row, Verdict, by_seed, compare, exact, main, parallel
 from impl.kit.data import Images, digits
 from impl.kit.figures import PALETTE, canvas, figure, sheets
 
@@ -195,9 +195,11 @@ def train(
     momenta = [torch.zeros_like(w) for w in weights]
     wrong: list[Tensor] = []
     for step, (x, y) in enumerate(batches(cfg, data, seeds), 1):
+        x, y = parallel.part(x), parallel.part(y)  # the paper has two GPUs, too, each with half of a batch
         logits = net(x)
         net.zero_grad()
         (F.cross_entropy(logits.flatten(0, 1), y.flatten()) * N).backward()  # the sum of the nets' losses
+        parallel.average([w.grad for w in weights if w.grad is not None])
         if step in (cfg.updates // 2 + 1, cfg.updates * 3 // 4 + 1):  # as 32k and 48k of 64k
             rate = rate / 10
         with torch.no_grad():
@@ -210,6 +212,7 @@ def train(
         if report:
             wrong.clear()
         if step == cfg.updates:
+            parallel.agree(net)
             return
 
 

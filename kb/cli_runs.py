@@ -46,6 +46,12 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     one.add_argument(
         "--deterministic", action="store_true", help="torch's deterministic algorithms where there are any"
     )
+    one.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="share each batch among N processes, each with a GPU of its own if on CUDA",
+    )
     one.add_argument("--flops", action="store_true", help="count floating-point operations; slows small nets")
     one.add_argument("--detach", action="store_true", help="queue, print the ids and leave")
     one = verb(runs, "runs", "List the runs, the newest first.", "kb runs --implementation dropout")
@@ -110,7 +116,7 @@ def _orders(engine: "Engine", name: str, args: argparse.Namespace) -> "list[Orde
     texts = dict(item.partition("=")[::2] for item in args.set)
     before = _settings_of(earlier, implementation) if earlier else {}
     options = dict(earlier.options) if earlier else {}
-    options |= {key: True for key in ("deterministic", "flops") if getattr(args, key)}
+    options |= {key: given for key in ("deterministic", "flops", "processes") if (given := getattr(args, key))}
     orders = []
     for seed in args.seed or [None]:
         given = texts | ({} if seed is None else {"seed": str(seed)})

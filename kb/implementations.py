@@ -53,6 +53,11 @@ class Implementation:
     def source_hash(self) -> str:
         return hashlib.sha256(self.source.encode()).hexdigest()
 
+    @property
+    def parallel(self) -> bool:
+        """Whether several processes can share its batches (impl.kit.parallel)."""
+        return "parallel.part(" in self.source
+
 
 def names(folder: Path = places.IMPLEMENTATIONS) -> list[str]:
     """Every implementation there is, by file name."""

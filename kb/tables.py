@@ -92,7 +92,7 @@ class Run(SQLModel, table=True):
     limits: dict[str, float] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # see kb.runs.limits
     options: dict[str, Any] = Field(
         default_factory=dict, sa_column=Column(JSON, nullable=False)
-    )  # deterministic, flops
+    )  # deterministic, flops, processes
     cluster: str | None = None  # the address of the Ray cluster that it is for; without one, this machine
     attempts: int = 1  # times that it began: on a cluster it does again when its node is lost
     token: str | None = None  # in the environment of its processes, by which they are found again

@@ -1,5 +1,6 @@
 """Plumbing that every implementation needs and no paper is about: device, data, events, statistics, command line."""
 
+from impl.kit import parallel
 from impl.kit.cli import main
 from impl.kit.device import pick_device
 from impl.kit.events import Event, Figure, Progress, Row
@@ -17,5 +18,6 @@ __all__ = [
     "exact",
     "main",
     "no_worse",
+    "parallel",
     "pick_device",
 ]

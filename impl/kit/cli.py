@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from impl.kit import parallel
 from impl.kit.device import pick_device
 from impl.kit.events import Event, Figure, Progress, Row
 from impl.kit.verdicts import Verdict
@@ -40,10 +41,15 @@ def main(doc: str | None, presets: dict[str, Any], run: Run, check: Check, argv:
         if args.seed is not None:
             changes.append(("seed", str(args.seed)))
         config = change(presets[args.preset], dict(changes))
-        device = pick_device(args.device)
+        device = parallel.join(pick_device(args.device))
     except ValueError as error:
         parser.error(str(error))
 
+    if parallel.rank():
+        for _ in run(config, device):
+            pass
+        parallel.leave()
+        return 0
     rows: list[Row] = []
     show = _print_json if args.json else _Screen(sys.stderr.isatty())
     for event in run(config, device):
@@ -54,6 +60,7 @@ def main(doc: str | None, presets: dict[str, Any], run: Run, check: Check, argv:
             suffix = "" if event.step is None else f"-{event.step:06d}"
             (args.out / f"{event.name}{suffix}.png").write_bytes(event.png)
         show(event)
+    parallel.leave()
     verdicts = check(rows)
     if args.json:
         for verdict in verdicts:

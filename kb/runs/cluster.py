@@ -129,7 +129,7 @@ class Unmet(RuntimeError):
 
 def follow(job: dict[str, Any], told: Told) -> None:
     """Has the run run over there and tells what it says, until it has ended. Raises one of LOST when its node is lost."""
-    wanted = needs(job["device"], ray.cluster_resources())
+    wanted = needs(job["device"], job["processes"], ray.cluster_resources())
     there = job | {"device": "cuda" if wanted.get("num_gpus") else "cpu"}
     told.say("progress", done=0.0, total=0.0, note="waits for a place on the cluster")
     pieces = Direct(there, wanted) if not job["cluster"].startswith("ray://") else Relayed(there, wanted)
@@ -141,7 +141,7 @@ def follow(job: dict[str, Any], told: Told) -> None:
         raise
 
 
-def needs(device: str, there: dict[str, float]) -> dict[str, float]:
+def needs(device: str, processes: int, there: dict[str, float]) -> dict[str, float]:
     """What the task asks of Ray. `auto` takes a GPU where the cluster has any. Raises Unmet where no node ever could."""
     gpus = there.get("GPU", 0)
     kind = device.split(":")[0]
@@ -149,8 +149,8 @@ def needs(device: str, there: dict[str, float]) -> dict[str, float]:
         raise Unmet(f"Ray gives out cpu and cuda, not {device}")
     if kind == "cuda" and not gpus:
         raise Unmet("the cluster has no GPU; `--device cpu` needs none")
-    wanted: dict[str, float] = {"num_cpus": 1}
-    return wanted | ({"num_gpus": 1} if gpus and kind != "cpu" else {})
+    wanted: dict[str, float] = {"num_cpus": processes}
+    return wanted | ({"num_gpus": processes} if gpus and kind != "cpu" else {})
 
 
 def stream(job: dict[str, Any]) -> Iterator[tuple[list[dict[str, Any]], bytes]]:

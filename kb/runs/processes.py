@@ -144,7 +144,7 @@ def _mended(value: Any) -> Any:
 def end_with_parent() -> None:
     """Standard input ends when whoever started this process does; then its whole process group goes."""
     sys.stdin.read()
-    os.killpg(os.getpid(), signal.SIGKILL)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def end_family(token: str) -> None:

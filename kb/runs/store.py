@@ -29,7 +29,8 @@ class UnknownRun(LookupError):
 @dataclass(frozen=True)
 class Order:
     """A run that is wanted. `changes` are settings that differ from the preset's, `limits` those of kb.runs.limits,
-    `options` deterministic and flops; `cluster` is a Ray cluster's address, "" this machine, None what KB_CLUSTER says."""
+    `options` deterministic, flops and processes; `cluster` is a Ray cluster's address, "" this machine, None what
+    KB_CLUSTER says."""
 
     name: str
     preset: str = "quick"
@@ -78,6 +79,8 @@ def _run(order: Order, batch: str | None, commit: str | None) -> Run:
         raise ValueError(f"{order.name} has no setting {unknown[0]!r}; it has {', '.join(known)}")
     if order.preset not in implementation.presets:
         raise ValueError(f"{order.name} has no preset {order.preset!r}; it has {', '.join(implementation.presets)}")
+    if order.options.get("processes", 1) > 1 and not implementation.parallel:
+        raise ValueError(f"{order.name} isn't written for several processes; one that uses impl.kit.parallel is")
     return Run(
         id=f"{order.name.replace('_', '-')}-{secrets.token_hex(4)}",
         implementation=order.name,

@@ -207,11 +207,10 @@ class Supervisor:
             if active.resuming and self.free(active.place):
                 self.go_on(active)
         with Session(self.engine, expire_on_commit=False) as session:
-            waiting = select(Run.id, Run.device, Run.cluster).where(Run.status == "queued")
-            for id, device, cluster in session.exec(waiting.order_by(col(Run.priority).desc(), text("rowid"))).all():
-                place = self.place(device, cluster)
-                run = session.get(Run, id) if place else None
-                if not place or not run:
+            waiting = select(Run).where(Run.status == "queued").order_by(col(Run.priority).desc(), text("rowid"))
+            for run in session.exec(waiting).all():
+                place = self.place(run)
+                if not place:
                     continue
                 if shutil.disk_usage(places.home()).free < FREE:
                     self.note(session, run, "waits: the disk is full")
@@ -234,18 +233,26 @@ class Supervisor:
             session.add(run)
             session.commit()
 
-    def place(self, device: str, cluster: str | None) -> str | None:
+    def place(self, run: Run) -> str | None:
         """The device for a run: the one it asks for, if it is free; for `auto` the best that is free. None: it waits."""
-        if cluster:
-            return cluster if self.free(cluster, PER_CLUSTER) else None
+        if run.cluster:
+            return run.cluster if self.free(run.cluster, PER_CLUSTER) else None
         if not self.devices:
             return None
-        wanted = [one for one in self.devices if device in ("auto", one, one.split(":")[0])]
-        return next(filter(self.free, wanted or [device]), None)  # what isn't there fails in its own words
+        if (processes := run.options.get("processes", 1)) > 1:
+            return self.kind(run.device.split(":")[0], processes)
+        wanted = [one for one in self.devices if run.device in ("auto", one, one.split(":")[0])]
+        return next(filter(self.free, wanted or [run.device]), None)  # what isn't there fails in its own words
+
+    def kind(self, wanted: str, processes: int) -> str | None:
+        """For a run of several processes: all devices of a kind, if all are free."""
+        if wanted == "auto":
+            wanted = "cuda" if sum(one.startswith("cuda") for one in self.devices) >= processes else "cpu"
+        return wanted if all(self.free(one) for one in self.devices if one.split(":")[0] == wanted) else None
 
     def free(self, place: str, at_once: int = PER_DEVICE) -> bool:
-        busy = sum(one.place == place and one.paused_at is None for one in self.active.values())
-        return busy < at_once
+        taken = (place, place.split(":")[0])  # a run of several processes has all devices of its kind
+        return sum(one.place in taken and one.paused_at is None for one in self.active.values()) < at_once
 
     def start(self, session: Session, run: Run, place: str) -> None:
         if run.cluster:
@@ -261,6 +268,7 @@ class Supervisor:
             "changes": run.changes,
             "device": run.device if run.cluster else place,
             "cluster": run.cluster,
+            "processes": run.options.get("processes", 1),
             "options": run.options,
             "variables": run.variables,
             "folder": str(places.run_folder(run.id)),
@@ -340,7 +348,7 @@ class Supervisor:
                 elif event["event"] == "restarted":
                     rows, number = [], self.forget(session, run)
                 elif event["event"] == "finished":
-                    finished = event
+                    finished = finished or event  # of several processes that fail, the first says why
                     run.usage, run.traceback = event.get("usage"), event.get("traceback")
                 else:
                     self.apply(session, run, event, number)

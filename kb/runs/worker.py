@@ -27,6 +27,7 @@ import torch
 import impl.kit  # what implementations import takes a second, too, and none of it waits for the job
 import impl.kit.data
 import impl.kit.figures
+import impl.kit.parallel
 import impl.kit.verdicts
 from kb.runs import processes
 
@@ -34,15 +35,9 @@ from kb.runs import processes
 def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")  # events; what the run prints goes to its log instead
     stream = Events(channel)
-    try:
-        stream.send("ready", devices=devices())
-    except BrokenPipeError:  # whoever started it is gone already
-        os._exit(0)
-    gc.freeze()  # all that was imported: not looked through again with every collection
-    line = sys.stdin.readline()
-    if not line:
+    job = wait(stream) if len(sys.argv) < 2 else json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if job is None:
         return
-    job: dict[str, Any] = json.loads(line)
     threading.Thread(target=processes.end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, _asked_to_end)
     _be_first_to_go()
@@ -50,8 +45,10 @@ def main() -> None:
     stream.folder = Path(job["folder"])
     stream.folder.mkdir(parents=True, exist_ok=True)
     log = os.open(stream.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
     os.dup2(log, 2)
+    if job["processes"] > impl.kit.parallel.world():
+        launch(job, channel)
+    os.dup2(log, 1)
     sys.stdout.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
     started = time.monotonic()
     usage: dict[str, Any] = {}
@@ -65,6 +62,26 @@ def main() -> None:
     stream.send("finished", **outcome, usage=spent(started) | usage)
     stream.flush()
     os._exit(0)  # threads or atexit handlers that the run left behind can't hold it up
+
+
+def wait(stream: "Events") -> dict[str, Any] | None:
+    """The job, when it comes."""
+    try:
+        stream.send("ready", devices=devices())
+    except BrokenPipeError:  # whoever started it is gone already
+        os._exit(0)
+    gc.freeze()  # all that was imported: not looked through again with every collection
+    line = sys.stdin.readline()
+    return json.loads(line) if line else None
+
+
+def launch(job: dict[str, Any], channel: TextIO) -> None:
+    """Becomes torch's launcher, which starts several of this with the same job; their events go where this one's would."""
+    file = Path(job["folder"]) / "job.json"
+    file.write_text(json.dumps(job), encoding="utf-8")
+    os.dup2(channel.fileno(), 1)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={job['processes']}"]
+    os.execv(sys.executable, [*launcher, "-m", "kb.runs.worker", str(file)])
 
 
 class AskedToEnd(BaseException):
@@ -120,6 +137,8 @@ class Events:
         threading.Thread(target=self._keep_flushing, daemon=True).start()
 
     def send(self, event: str, **content: Any) -> None:
+        if impl.kit.parallel.rank() and content.get("status") != "failed":
+            return  # the first of several processes speaks for all; of its own failure each tells
         line = json.dumps({"event": event, "at": time.time(), **content}, default=_plain)
         with self.lock:
             self.waiting.append(line)
@@ -155,6 +174,8 @@ class Events:
             self.send("progress", done=float(done), total=float(total), note=str(note)[:300])
 
     def figure(self, name: str, caption: str, png: bytes, step: int | None) -> None:
+        if impl.kit.parallel.rank():
+            return
         safe = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "-" for c in name)[:60]
         file = f"{self.figures:04d}-{safe}.png"
         self.figures += 1
@@ -187,7 +208,7 @@ def execute(job: dict[str, Any], stream: Events) -> dict[str, Any]:
     module = importlib.import_module(f"impl.{job['implementation']}")
 
     config = replace(module.PRESETS[job["preset"]], **_tuples(module.PRESETS[job["preset"]], job["changes"]))
-    device = impl.kit.pick_device(job["device"])
+    device = impl.kit.parallel.join(impl.kit.pick_device(job["device"]))
     options = job.get("options", {})
     source = Path(str(module.__file__)).read_bytes()
     stream.send("started", environment=environment(device, options), source_hash=hashlib.sha256(source).hexdigest())
@@ -198,6 +219,7 @@ def execute(job: dict[str, Any], stream: Events) -> dict[str, Any]:
         torch.use_deterministic_algorithms(True, warn_only=True)
     with _counting(bool(options.get("flops"))) as counted:
         rows = list(_yielded(module.run(config, device), stream))
+    impl.kit.parallel.leave()
     for verdict in module.check(rows):
         stream.send("verdict", **asdict(verdict))
     return dict(counted)
@@ -244,6 +266,7 @@ def environment(device: torch.device, options: dict[str, Any]) -> dict[str, Any]
         "python": platform.python_version(),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
+        "processes": impl.kit.parallel.world(),
         "cores": os.cpu_count(),
     }
 
