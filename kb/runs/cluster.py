@@ -30,10 +30,11 @@ from ray.exceptions import (
 )
 
 from kb import places
-from kb.runs import processes
+from kb.runs import limits, processes
 
 ATTEMPTS = 3  # times that a run begins before the loss of a node is the end of it
 LOST = (WorkerCrashedError, NodeDiedError, ObjectLostError, ActorDiedError)
+LOOK = 0.25  # seconds between two looks at what a run takes
 LOG = 1 << 20  # bytes of log that wait over there before they are cut
 CODE = [str(places.PACKAGE), str(places.IMPLEMENTATIONS)]  # travels to the cluster with the run
 SILENT = {"logging_level": "ERROR", "log_to_driver": False}
@@ -155,33 +156,43 @@ def needs(device: str, processes: int, there: dict[str, float]) -> dict[str, flo
 
 def stream(job: dict[str, Any]) -> Iterator[tuple[list[dict[str, Any]], bytes]]:
     """On the cluster: a worker's events and its log, a piece at a time. It ends with whoever iterates."""
-    from kb.runs.processes import Worker
-
-    variables = {
-        key: os.environ.get(key, value) for key, value in job["variables"].items()
-    }  # a node knows its own paths
+    own = {key: os.environ.get(key, value) for key, value in job["variables"].items()}  # a node knows its own paths
     with tempfile.TemporaryDirectory() as name:
-        folder, worker, said = Path(name), Worker(), False
-        worker.start(job | {"folder": name, "variables": variables})
+        folder, worker, said = Path(name), processes.Worker(), False
+        begun = looked = time.monotonic()
+        worker.start(job | {"folder": name, "variables": own})
         try:
             while not said:
-                ended = worker.ended()
-                events = [event for event in worker.events() if event["event"] != "ready"]
-                for event in events:
-                    said = said or event["event"] == "finished"
-                    if event["event"] == "artifact":
-                        file = folder / Path(event["file"]).name
-                        event["png"] = file.read_bytes()
-                        file.unlink()
-                if ended and not events and not said:
-                    events, said = [_end(worker.how_it_ended())], True
+                ended = worker.ended()  # asked before reading: nothing can come after
+                events = heard(worker, folder)
+                reason = worker.how_it_ended() if ended and not events else None
+                if time.monotonic() - looked > LOOK:
+                    looked = time.monotonic()
+                    reason = limits.exceeded(job["limits"], looked - begun, worker.memory(), folder) or reason
+                if reason:
+                    events.append(_end(reason))
+                said = any(event["event"] == "finished" for event in events)
                 log = taken(folder / "log.txt")
                 if events or log:
                     yield events, log
                 else:
-                    select.select([worker.stdout], [], [], 0.5)
+                    select.select([worker.stdout], [], [], LOOK)
         finally:
             worker.close()
+
+
+def heard(worker: processes.Worker, folder: Path) -> list[dict[str, Any]]:
+    """The worker's events, its pictures with them."""
+    try:
+        events = [event for event in worker.events() if event["event"] != "ready"]
+    except ValueError as error:
+        return [_end(f"what it said can't be recorded: {error}")]
+    for event in events:
+        if event["event"] == "artifact":
+            file = folder / Path(event["file"]).name
+            event["png"] = file.read_bytes()
+            file.unlink()
+    return events
 
 
 def _end(reason: str) -> dict[str, Any]:

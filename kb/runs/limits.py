@@ -1,8 +1,10 @@
 """What a run may take, so that a runaway doesn't take the machine with it. Limits are part of the run."""
 
-import psutil
+import contextlib
+import os
+from pathlib import Path
 
-from kb.tables import Run
+import psutil
 
 ROWS = 1_000_000  # a run that yields more has lost its way; curves are drawn of a thousand points
 ARTIFACTS = 5_000
@@ -40,9 +42,11 @@ def parse(texts: list[str]) -> dict[str, float]:
 EXAMPLES = {"seconds": "90s, 10m or 2h", "memory": "500MB or 4GB", "disk": "500MB or 4GB"}
 
 
-def exceeded(run: Run, seconds: float, memory: int, disk: int) -> str | None:
-    """Which limit is reached, as the sentence that the run ends with."""
-    limits = defaults() | run.limits
+def exceeded(own: dict[str, float], seconds: float, memory: int, folder: Path) -> str | None:
+    """Which limit, the run's own or the default, is reached, as the sentence that the run ends with."""
+    limits = defaults() | own
+    with os.scandir(folder) if folder.exists() else contextlib.nullcontext(()) as entries:
+        disk = sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
     if seconds > limits.get("seconds", float("inf")):
         return f"it reached its limit of time, {limits['seconds']:,.0f} s; `--limit time=...` sets another"
     for name, used in (("memory", memory), ("disk", disk)):

@@ -268,6 +268,7 @@ class Supervisor:
             "changes": run.changes,
             "device": run.device if run.cluster else place,
             "cluster": run.cluster,
+            "limits": run.limits,
             "processes": run.options.get("processes", 1),
             "options": run.options,
             "variables": run.variables,
@@ -321,9 +322,9 @@ class Supervisor:
         with Session(self.engine) as session:
             run = session.get(Run, active.id)
         assert run
-        with os.scandir(folder) if folder.exists() else contextlib.nullcontext(()) as entries:
-            disk = sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
-        reason = limits.exceeded(run, active.seconds(), active.worker.memory(), disk)
+        reason = None
+        if not run.cluster:  # there they are looked after where the run is
+            reason = limits.exceeded(run.limits, active.seconds(), active.worker.memory(), folder)
         if active.number["row"] > limits.ROWS:
             reason = f"it yielded more than {limits.ROWS:,} rows"
         if active.number["artifact"] > limits.ARTIFACTS:

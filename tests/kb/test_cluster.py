@@ -91,6 +91,12 @@ def test_a_killed_stand_in_leaves_the_cluster_free(loaded: Engine, cluster: Any,
     assert [ended(loaded, run_id).status for run_id in second] == ["cancelled", "cancelled"]
 
 
+def test_limits_hold_there_too(loaded: Engine, cluster: Any) -> None:
+    order = Order("dropout", "quick", SLOW, "cpu", limits={"seconds": 3.0}, cluster=cluster.address)
+    run = ended(loaded, store.submit_all(loaded, [order])[0])
+    assert run.status == "failed" and run.reason.startswith("it reached its limit of time, 3 s")
+
+
 def test_what_the_cluster_lacks_is_said(loaded: Engine, address: str) -> None:
     run_id = store.submit(loaded, "two_rings", "smoke", device="cuda", cluster=address)
     run = ended(loaded, run_id)
