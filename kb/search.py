@@ -11,8 +11,8 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -138,17 +138,20 @@ class Answer:
 def search(engine: Engine, query: str, limit: int = 50) -> Answer:
     """Answers what was typed into the search box; an empty query finds everything, by date.
 
-    Where nothing matches, words that the timeline hasn't got are replaced by the nearest that it has. Raises BadQuery.
+    Where nothing matches, words that the timeline hasn't got are replaced by the nearest that it has; where that doesn't
+    help either, a question is answered by what it is about. Raises BadQuery.
     """
     parsed = parse(query)
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")  # every statement sees the same timeline
         connection.connection.driver_connection.create_function("fold", 1, fold, deterministic=True)  # type: ignore
         answer = _answer(connection, parsed, limit)
-        if answer.total or not (corrected := _corrected(connection, parsed)):
-            return answer
-        second = _answer(connection, corrected, limit)
-        return Answer(second.hits, second.total, second.facets, corrected.text) if second.total else answer
+        if not answer.total and (corrected := _corrected(connection, parsed)):
+            answer, parsed = replace(_answer(connection, corrected, limit), correction=corrected.text), corrected
+        for gist in _gist(connection, parsed):
+            if not answer.total:
+                answer = replace(_answer(connection, gist, limit), correction=gist.text)
+        return answer if answer.total else replace(answer, correction=None)
 
 
 def fold(words: str) -> str:
@@ -233,6 +236,7 @@ def _unknown(message: str, query: str, given: str, known: Sequence[str], positio
 # From a Query to SQL
 
 WEIGHTS = "10, 10, 10, 4, 4, 2, 1"  # id, short, title, people, tags, idea, story
+IN_NAMES = "{id short title} : "
 PAGE = {name: f"m.{name}" for name in ("id", "title", "short", "date", "track", "kind", "implementation")}
 PAGE["idea"] = "milestone_text.idea"
 ORDER = {
@@ -368,6 +372,14 @@ def _count(values: Iterable[str]) -> dict[str, int]:
 
 # When nothing matches
 
+# The words of a question that say nothing of what it is about.
+LITTLE = frozenset(
+    """a about after all an and any are as at be because been before behind between by came can come comes could did do does
+    doing done first for from gave get give good had has have how i in into is it its know made make makes many me most much
+    my of on one or our out possible should so tell than that the their them then there these they this to today use used
+    was we were what when where which who whom whose why will with without work works would you your""".split()  # noqa: SIM905
+)
+
 
 def _corrected(connection: Connection, query: Query) -> Query | None:
     """The query with each word that the timeline hasn't got replaced by the nearest; None if there is none to replace."""
@@ -382,6 +394,32 @@ def _corrected(connection: Connection, query: Query) -> Query | None:
             words = words[: term.position] + better + words[term.position + term.length :]
     corrected = parse(words)
     return None if corrected == query else corrected
+
+
+def _gist(connection: Connection, query: Query) -> Iterator[Query]:
+    """What a question may be about: its words without the little ones, then only those that are in milestones' names."""
+    words = query.words()
+    telling = [term for term in words if fold(term.value).strip("?!.,'") not in LITTLE]
+    if not telling or len(telling) == len(words):
+        return
+    yield _only(query, telling)
+    count = text("SELECT count(*) FROM milestone_text WHERE milestone_text MATCH :words")
+    kept: list[Term] = []
+    for term in telling:
+        together = " AND ".join(IN_NAMES + phrase(one.value) for one in [*kept, term])
+        if connection.execute(count, {"words": together}).scalar():
+            kept.append(term)
+    if kept:
+        yield _only(query, kept)
+
+
+def _only(query: Query, kept: Sequence[Term]) -> Query:
+    """The query with no other words than those."""
+    words = query.text
+    for term in reversed(query.words()):
+        if term not in kept:
+            words = words[: term.position] + words[term.position + term.length :]
+    return parse(" ".join(words.split()))
 
 
 def _spelt(word: str, known: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from kb import db
+from kb.search import Hit
 from kb.tables import MilestoneRow
 
 STYLE = Path(__file__).parent / "style.css"
@@ -78,6 +79,36 @@ def _lineage(digest: str | None) -> Any:
     from kb import graph
 
     return graph.lineage(engine())
+
+
+def asked(label: str, placeholder: str, *, area: bool = False, default: str = "", hidden: bool = False) -> str:
+    """A field whose text is the address's `q`, whichever of the two was changed last."""
+    given = st.query_params.get("q", default)
+    if "query" not in st.session_state or st.session_state.get("query_from") != given:
+        st.session_state["query"] = st.session_state["query_from"] = given
+    visibility: Any = "collapsed" if hidden else "visible"
+    if area:
+        query = st.text_area(label, key="query", height=130)
+    else:
+        query = st.text_input(label, key="query", placeholder=placeholder, label_visibility=visibility)
+    if query != given:
+        st.query_params["q"] = st.session_state["query_from"] = query
+    return query
+
+
+def about(hit: Hit) -> None:
+    """Where a question about a milestone is likely to lead."""
+    with st.container(horizontal=True):
+        link("lineage", f"What made {hit.short} possible?", id=hit.id, show="before")
+        link("lineage", f"What came of {hit.short}?", id=hit.id, show="after")
+        if hit.implementation:
+            link("milestone", f"Does {hit.short} reproduce?", id=hit.id)
+
+
+def unreadable(error: Exception) -> None:
+    """In place of the answer to a query that says itself what is wrong with it."""
+    st.error("That query can't be read.", icon=":material/error:")
+    st.code(str(error), language=None, wrap_lines=True)
 
 
 def may_launch() -> bool:

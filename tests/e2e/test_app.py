@@ -38,6 +38,15 @@ def launch(page: Page, **settings: str) -> str:
 def test_from_the_timeline_to_a_verdict_and_back(page: Page, database: Engine, until: Callable[..., Any]) -> None:
     page.goto("/")
     expect(page.get_by_role("heading", name="The executable history")).to_be_visible()
+    field = page.get_by_placeholder("Search: gpu")
+    field.fill("dropout author:hinton")
+    field.press("Enter")
+    expect(page.get_by_text("· 2 milestones")).to_be_visible()
+    page.wait_for_url("**q=dropout+author%3Ahinton")
+    page.get_by_role("button", name="hardware").click()
+    expect(page.get_by_text("Nothing on the timeline matches")).to_be_visible()
+    page.get_by_role("button", name="hardware").click()
+    expect(page.get_by_text("· 2 milestones")).to_be_visible()
     page.locator('[data-id="dropout"]').dispatch_event("click")
     expect(page.get_by_role("heading", name="Dropout: A Simple Way")).to_be_visible()
     assert "at=dropout" in page.url

@@ -217,6 +217,20 @@ def test_a_typo_is_corrected_and_said(engine: Engine, query: str, correction: st
 
 
 @pytest.mark.parametrize(
+    ("query", "gist", "expected"),
+    [
+        ("what is attention good for?", "attention", ["attention", "transformer", "volta"]),
+        ("Who made the transfromer", "transformer", ["transformer"]),
+        ("does the transformer work on an abacus? track:theory", "transformer track:theory", ["transformer"]),
+        ("why -cuda after the transformer", "-cuda transformer", ["transformer"]),
+    ],
+)
+def test_a_question_is_answered_by_what_it_is_about(engine: Engine, query: str, gist: str, expected: list[str]) -> None:
+    answer = search(engine, query)
+    assert (answer.correction, ids(answer)) == (gist, expected)
+
+
+@pytest.mark.parametrize(
     "query", ["atention track:software", "xqzzyw", "cuda lstm", '"atention"', "ab", "12ab:attentio"]
 )
 def test_what_cannot_be_corrected_stays_as_it_is(engine: Engine, query: str) -> None:

@@ -200,6 +200,15 @@ def test_searching(loaded: Engine) -> None:
     assert "zzzzqqqq" in app.query_params["q"]
 
 
+def test_the_search_box_above_the_timeline(loaded: Engine) -> None:
+    asked = opened("timeline", q="what made AlexNet possible?")
+    assert "shown is AlexNet" in words(asked)
+    assert "two of which trained AlexNet" in words(asked), "the first hits are told beneath"
+    assert 'did you mean "track"' in words(opened("timeline", q="trak:theory"))
+    assert "Nothing on the timeline matches" in words(opened("timeline", show="hardware,runs"))
+    assert "Click a milestone" in words(opened("timeline", show="nonsense"))
+
+
 def test_claims_count_what_was_measured(a_run: str, loaded: Engine) -> None:
     assert "0 verdicts are from runs on this machine" in words(opened("claims")), "a failed run proves nothing"
     with Session(loaded) as session:

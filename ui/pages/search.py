@@ -50,41 +50,23 @@ def show() -> None:
     {"timeline": _timeline, "literature": _literature, "sql": _sql}[place or "timeline"]()
 
 
-def _asked(label: str, placeholder: str, *, area: bool = False, default: str = "") -> str:
-    """A field whose text is the address's `q`, whichever of the two was changed last."""
-    given = st.query_params.get("q", default)
-    if "query" not in st.session_state or st.session_state.get("query_from") != given:
-        st.session_state["query"] = st.session_state["query_from"] = given
-    query = (
-        st.text_area(label, key="query", height=130)
-        if area
-        else st.text_input(label, key="query", placeholder=placeholder)
-    )
-    if query != given:
-        st.query_params["q"] = st.session_state["query_from"] = query
-    return query
-
-
-def _unreadable(error: Exception) -> None:
-    st.error("That query can't be read.", icon=":material/error:")
-    st.code(str(error), language=None)
-
-
 # The timeline
 
 
 def _timeline() -> None:
-    query = _asked("Words and qualifiers", "gpu track:hardware year:2006..2012")
+    query = frame.asked("Words and qualifiers", "gpu track:hardware year:2006..2012")
     with st.container(horizontal=True):
         for example in EXAMPLES:
             frame.link("search", example, q=example)
     try:
         answer = box.search(frame.engine(), query)
     except box.BadQuery as error:
-        _unreadable(error)
+        frame.unreadable(error)
         return
     if answer.correction:
         st.info(f"Nothing matches as written; these match {frame.plain(answer.correction)}.")
+        if answer.hits:
+            frame.about(answer.hits[0])
     results, facets = st.columns([3, 1], gap="large")
     with results:
         _results(answer)
@@ -142,7 +124,7 @@ def _take_away(answer: box.Answer) -> None:
 
 
 def _literature() -> None:
-    query = _asked("Words and qualifiers", "attention year:2014..2017 has:code")
+    query = frame.asked("Words and qualifiers", "attention year:2014..2017 has:code")
     connection = library.opened()
     try:
         imports = [one for one in library.imports(connection) if one.finished]
@@ -155,7 +137,7 @@ def _literature() -> None:
         try:
             answer = finding.find(connection, query, 30, finding.curated(list(frame.milestones().values())))
         except box.BadQuery as error:
-            _unreadable(error)
+            frame.unreadable(error)
             return
     finally:
         connection.close()
@@ -188,7 +170,7 @@ def _work(hit: finding.Found) -> None:
 
 
 def _sql() -> None:
-    query = _asked(
+    query = frame.asked(
         "One SELECT over the database; it can only be read", "", area=True, default=next(iter(QUESTIONS.values()))
     )
     with st.container(horizontal=True):

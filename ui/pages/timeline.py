@@ -4,11 +4,15 @@ from typing import Any
 
 import streamlit as st
 
-from kb import graph
-from kb.schema import date_range
+from kb import graph, search
+from kb.schema import TRACKS, date_range
 from kb.tables import MilestoneRow
 from ui import frame, words
 from ui.timeline import timeline
+
+RUNS = "runs"
+SHOWN = (*TRACKS, RUNS)
+BEST = 4  # hits told beneath the timeline
 
 
 def show() -> None:
@@ -24,16 +28,67 @@ def show() -> None:
         return
     selected = st.query_params.get("at")
     selected = selected if selected in found else None
-    clicked = timeline(_items(found), selected=selected, links=_links(selected), key="timeline")
+    answer, shown = _asked(found)
+    if selected:
+        shown |= {selected}
+    items = _items(found)
+    span = min(item["start"] for item in items), max(item["end"] for item in items)
+    items = [item for item in items if item["id"] in shown]
+    clicked = timeline(items, span=span, selected=selected, links=_links(selected), key="timeline")
     if clicked and clicked != selected and clicked in found:
         st.query_params["at"] = clicked
         st.rerun()
     if selected:
         _card(found[selected])
+    elif answer and shown:
+        _best([hit for hit in answer.hits if hit.id in shown], st.query_params.to_dict())
     else:
         st.caption(
             "Click a milestone to read about it. Scroll to zoom, drag to move; the keys + and - and the arrows do the same."
         )
+
+
+def _asked(found: dict[str, MilestoneRow]) -> tuple[search.Answer | None, set[str]]:
+    """What was typed above the timeline, answered, and the milestones that it and the choice of tracks leave."""
+    field, choice = st.columns([3, 4], vertical_alignment="center")
+    with field:
+        placeholder = "Search: gpu year:2006..2012, to:alexnet, author:hinton"
+        query = frame.asked("Search the timeline", placeholder, hidden=True)
+    given = [name for name in st.query_params.get("show", "").split(",") if name in SHOWN]
+    with choice:
+        chosen = st.pills("Show", SHOWN, default=given, selection_mode="multi", key="shown",
+                          label_visibility="collapsed")  # fmt: skip
+    if chosen != given:
+        st.query_params["show"] = ",".join(chosen)
+    tracks = [name for name in chosen if name in TRACKS] or TRACKS
+    ids = {row.id for row in found.values() if row.track in tracks and (row.implementation or RUNS not in chosen)}
+    answer = _answer(query, len(found)) if query.strip() else None
+    if answer:
+        ids &= {hit.id for hit in answer.hits}
+    if not ids:
+        st.info("Nothing on the timeline matches. Fewer words or choices may help.", icon=":material/search_off:")
+    elif answer and answer.correction:
+        st.info(f"Nothing matches as written; shown is {frame.plain(answer.correction)}.", icon=":material/search:")
+        frame.about(answer.hits[0])
+    return answer, ids
+
+
+def _answer(query: str, limit: int) -> search.Answer | None:
+    try:
+        return search.search(frame.engine(), query, limit=limit)
+    except search.BadQuery as error:
+        frame.unreadable(error)
+        return None
+
+
+def _best(hits: list[search.Hit], asked: dict[str, str]) -> None:
+    """The first of what was found, where nothing was clicked yet."""
+    for hit in hits[:BEST]:
+        with st.container(gap=None):
+            frame.link("timeline", f"{hit.short}, {hit.date[:4]}", **asked | {"at": hit.id})
+            st.caption(frame.plain(hit.idea))
+    if len(hits) > BEST:
+        frame.link("search", "All of them, and why they match", q=asked["q"])
 
 
 def _items(found: dict[str, MilestoneRow]) -> list[dict[str, Any]]:

@@ -64,6 +64,7 @@ _canvas = st.components.v2.component(
 def timeline(
     milestones: Sequence[Mapping[str, Any]],
     *,
+    span: tuple[float, float],
     selected: str | None,
     links: Sequence[Mapping[str, Any]],
     key: str,
@@ -71,7 +72,8 @@ def timeline(
 ) -> str | None:
     """The id clicked, once; None otherwise.
 
-    `milestones` carry FIELDS; `links` are those of the selected one, {source, target, as, how}, source being the later.
+    `milestones` carry FIELDS; `span` is the first and last year that can be shown, whichever milestones are left of all;
+    `links` are those of the selected one, {source, target, as, how}, source being the later.
     The view (zoom, position) is kept in the browser under `key`; a `selected` that did not come from a click is flown to.
     """
     data = {
@@ -79,7 +81,7 @@ def timeline(
         "height": height,
         "selected": selected,
         "eras": ERAS,
-        "today": _decimal_year(date.today()),
+        "span": [span[0], max(span[1], _decimal_year(date.today()))],
         "fields": FIELDS,
         "rows": [[milestone.get(field) for field in FIELDS] for milestone in milestones],
         "links": [dict(link) for link in links],

@@ -215,7 +215,7 @@ class Timeline {
     this.resize();
   }
 
-  load({ fields, rows, eras, today }) {
+  load({ fields, rows, eras, span }) {
     this.items = rows.map((row) => {
       const item = Object.fromEntries(fields.map((field, i) => [field, row[i]]));
       item.lane = Math.max(0, TRACKS.indexOf(item.track));
@@ -229,8 +229,7 @@ class Timeline {
     this.lanes = TRACKS.map((_, lane) => this.byTime.filter((item) => item.lane === lane));
     this.items.sort((a, b) => b.weight - a.weight || a.rank - b.rank);
     this.byId = new Map(this.items.map((item) => [item.id, item]));
-    const latest = this.byTime.reduce((most, item) => Math.max(most, item.end), today);
-    this.domain = { from: Math.min(FIRST_YEAR, this.byTime[0]?.start ?? FIRST_YEAR) - 0.8, to: latest + 0.8 };
+    this.domain = { from: Math.min(FIRST_YEAR, span[0]) - 0.8, to: span[1] + 0.8 };
     this.eras = eras.map((era, i) => ({ ...era, end: eras[i + 1]?.start ?? null, to: eras[i + 1]?.start ?? this.domain.to }));
     this.laneRows = this.map = null; // laid out anew
     this.hovered = null;
