@@ -65,6 +65,8 @@ class Net:
 
 
 class LSTM(Net):
+    """The cell of 1997: gates before and behind a state that is only ever added to; none forgets yet."""
+
     def __init__(self, cfg: Config, draws: list[torch.Generator], device: torch.device):
         self.K, self.S = K, S = cfg.blocks, cfg.size
         U, C = 2 * K + K * S, K * S

@@ -26,15 +26,23 @@ class Setting:
     comment: str  # where the paper gives the default, or "ours"
 
 
+# Sec. 4.1, Eq. 1, Eqs. 6 to 9, Table 2, Fig. 3, App. A.2, Sec. II, Procedure 1
+PLACE = re.compile(
+    r"\b(?:Secs?\.|Eqs?\.|Figs?\.|Tables?|App\.|Algorithm|Prop\.|Theorem|Definition|Procedure)\s"
+    r"(?:[0-9]+[0-9.]*|[IVX]+\b|[A-Z](?:\.[0-9]+)*\b)(?:(?:,| to| and)\s[0-9][0-9.]*)*"
+)
+
+
 @dataclass(frozen=True)
 class Section:
-    """A function or class of the file's top level, or the docstring and the settings."""
+    """A function or class of the file's top level: what it says of itself, its code without that, and its lines."""
 
     name: str
-    kind: str  # "class" | "function"
+    doc: str
+    code: str
     first: int
     last: int
-    summary: str
+    places: tuple[str, ...]  # of the paper that it names: Sec. 4, Eq. 1
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def read(name: str, folder: Path = places.IMPLEMENTATIONS) -> Implementation:
         claims=_claims(parts["Claims"]),
         settings=settings,
         presets=_presets(tree, settings, path),
-        sections=_sections(tree),
+        sections=_sections(tree, source.splitlines()),
         source=source,
     )
 
@@ -179,15 +187,25 @@ def _presets(tree: ast.Module, settings: tuple[Setting, ...], path: Path) -> dic
     )
 
 
-def _sections(tree: ast.Module) -> tuple[Section, ...]:
+def _sections(tree: ast.Module, lines: list[str]) -> tuple[Section, ...]:
     found = []
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            kind = "class" if isinstance(node, ast.ClassDef) else "function"
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            summary = (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
-            found.append(Section(node.name, kind, first, node.end_lineno or node.lineno, summary))
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        first, last = min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno or node.lineno
+        doc, said = ast.get_docstring(node) or "", range(0)
+        if doc:
+            said = range(node.body[0].lineno, (node.body[0].end_lineno or node.lineno) + 1)
+        code = [lines[number - 1] for number in range(first, last + 1) if number not in said]
+        if len(code) > 1 and not code[1]:
+            del code[1]
+        found.append(Section(node.name, doc, "\n".join(code), first, last, _places("\n".join(lines[first - 1 : last]))))
     return tuple(found)
+
+
+def _places(text: str) -> tuple[str, ...]:
+    """The places in the paper that a piece of the file names, in their order."""
+    return tuple(dict.fromkeys(" ".join(place.split()).rstrip(".") for place in PLACE.findall(text)))
 
 
 def _literal(node: ast.expr, path: Path) -> Any:

@@ -11,7 +11,8 @@ import networkx as nx
 from pydantic import ValidationError
 
 from kb import implementations, places, yamlfile
-from kb.schema import KINDS, LINK_TYPES, MODEL_OF_KIND, Executable, Link, Milestone, date_range
+from kb.implementations import Implementation
+from kb.schema import KINDS, LINK_TYPES, MODEL_OF_KIND, Executable, Link, Milestone, date_range, displayed
 from kb.yamlfile import Path_, Problem
 
 
@@ -195,10 +196,25 @@ class _Checker:
             if claim.id not in implementation.claims:
                 known = implementation.claims
                 self.add(path, f'impl/{name}.py measures no claim "{claim.id}"{suggestion(claim.id, known)}')
+        self.code(milestone, implementation)
         for unnamed in implementation.claims.keys() - all_claims:
             self.add(
                 (at, "claims"), f'impl/{name}.py measures the claim "{unnamed}", which no entry names; add it here'
             )
+
+    def code(self, milestone: Executable, implementation: Implementation) -> None:
+        """Beside each displayed equation of the story stands the code that computes it, or beside none."""
+        at = self.index[milestone.id]
+        equations, known = len(displayed(milestone.story)), [section.name for section in implementation.sections]
+        if milestone.code and len(milestone.code) != equations:
+            one = "one name for each equation that the story displays"
+            self.add((at, "code"), f"`code` has {one}: {equations}, not {len(milestone.code)}")
+        for number, name in enumerate(milestone.code):
+            if name not in known:
+                file = implementation.path.name
+                self.add(
+                    (at, "code", number), f'impl/{file} has no function or class "{name}"{suggestion(name, known)}'
+                )
 
 
 def _explain(error: Any, known: Sequence[str], entry: dict[str, Any]) -> str:

@@ -37,6 +37,11 @@ def date_range(date: str) -> tuple[dt.date, dt.date]:
     return first, following - dt.timedelta(days=1)
 
 
+def displayed(story: str) -> list[str]:
+    """The equations that a story displays, between $$ and $$, as LaTeX."""
+    return [equation.strip() for equation in re.findall(r"\$\$(.+?)\$\$", story, re.DOTALL)]
+
+
 def _calendar_date(value: str) -> str:
     first, _ = date_range(value)
     if first.year < 1600:
@@ -150,6 +155,9 @@ class Paper(Milestone):
     authors: Annotated[list[Text], Field(min_length=1)]
     venue: Text
     impl: ModuleName
+    code: list[
+        Text
+    ] = []  # for each equation that the story displays, the function or class of the file that computes it
     claims: Annotated[list[Claim], Field(min_length=1)]
 
 
@@ -157,6 +165,7 @@ class Writing(Milestone):
     kind: Literal["book", "course", "article"]
     authors: Annotated[list[Text], Field(min_length=1)]
     impl: ModuleName | None = None  # where what it says can be run, and then its claims
+    code: list[Text] = []
     claims: list[Claim] = []
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import pytest
 
 from kb import loader, places
-from kb.schema import Milestone, Paper
+from kb.schema import Milestone, Paper, displayed
 
 TIMELINE = loader.load(places.TIMELINE)
 NAMED_BY_THE_ESSAY = {
@@ -33,3 +33,4 @@ def test_milestone(milestone: Milestone) -> None:
         assert milestone.doi or milestone.arxiv or milestone.url
         assert all(claim.where for claim in milestone.claims)
         assert milestone.links, "a paper stands on something"
+        assert len(milestone.code) == len(displayed(milestone.story)), "each equation stands beside its code"

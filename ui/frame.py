@@ -84,16 +84,36 @@ def _lineage(digest: str | None) -> Any:
 def asked(label: str, placeholder: str, *, area: bool = False, default: str = "", hidden: bool = False) -> str:
     """A field whose text is the address's `q`, whichever of the two was changed last."""
     given = st.query_params.get("q", default)
-    if "query" not in st.session_state or st.session_state.get("query_from") != given:
-        st.session_state["query"] = st.session_state["query_from"] = given
+    key = synced("query", given)
     visibility: Any = "collapsed" if hidden else "visible"
     if area:
-        query = st.text_area(label, key="query", height=130)
+        query = st.text_area(label, key=key, height=130)
     else:
-        query = st.text_input(label, key="query", placeholder=placeholder, label_visibility=visibility)
+        query = st.text_input(label, key=key, placeholder=placeholder, label_visibility=visibility)
     if query != given:
-        st.query_params["q"] = st.session_state["query_from"] = query
+        st.query_params["q"] = query
+        told("query", query)
     return query
+
+
+def synced(name: str, value: Any) -> str:
+    """The key of a field that shows what the address says.
+
+    It is another one after the address was changed by other means than the field: the browser may still tell what the field
+    held before, and that would pass for a change by its user. Whoever writes a field's value to the address says so by `told`.
+    """
+    state = st.session_state
+    if (last := state.get(f"{name}-last")) is None or last[1] != value:
+        state[f"{name}-last"] = last = (0 if last is None else last[0] + 1, value)
+    key = f"{name}-{last[0]}"
+    if key not in state:
+        state[key] = value
+    return key
+
+
+def told(name: str, value: Any) -> None:
+    """The address says now what the field holds."""
+    st.session_state[f"{name}-last"] = (st.session_state[f"{name}-last"][0], value)
 
 
 def about(hit: Hit) -> None:

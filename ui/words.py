@@ -1,11 +1,13 @@
 """Small pieces of text that several pages show, built as HTML in which everything from a file is escaped."""
 
+import re
 from datetime import UTC, datetime
 from html import escape
 from typing import Any, Literal
 
 import streamlit as st
 
+from kb.implementations import Section
 from kb.tables import ClaimRow, Run, RunVerdict
 
 BadgeColor = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "grey", "primary"]
@@ -28,6 +30,7 @@ STATUS_COLORS: dict[str, BadgeColor] = {
     "cancelled": "gray",
     "interrupted": "orange",
 }
+CODE = re.compile(r"`([^`]+)`")
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -42,6 +45,15 @@ def kicker(track: str, *words: str) -> None:
 
 def idea(text: str) -> None:
     st.html(f'<p class="kb-idea">{escape(text)}</p>')
+
+
+def explained(section: Section) -> str:
+    """What a part of an implementation says of itself, as HTML: the places of the paper that it names, then its words."""
+    named = "".join(f"<span>{escape(place)}</span>" for place in section.places)
+    paragraphs = [escape(paragraph) for paragraph in section.doc.split("\n\n") if paragraph.strip()]
+    told = "".join(CODE.sub(r"<code>\1</code>", f"<p>{paragraph}</p>") for paragraph in paragraphs)
+    lines = f"<small>{escape(section.name)}, lines {section.first} to {section.last}</small>"
+    return f'<div class="kb-explained"><p class="kb-places">{lines}{named}</p>{told}</div>'
 
 
 def people(entry: dict[str, Any]) -> str:
@@ -91,20 +103,14 @@ def dumbbell(claim: ClaimRow, measured: RunVerdict | None, where: str = "here") 
     if not whole:
         return
     rows = []
-    for place, (who, (baseline, idea)) in enumerate(whole.items()):
+    for who, (baseline, idea) in whole.items():
         low, high = min(0.0, baseline, idea), max(0.0, baseline, idea)
-        at = [70 + 210 * (value - low) / (high - low) for value in (baseline, idea)]
-        y = 14 + 22 * place
-        rows.append(
-            f'<text x="0" y="{y + 4}">{who}</text><line x1="{at[0]:.0f}" x2="{at[1]:.0f}" y1="{y}" y2="{y}"/>'
-            f'<circle class="kb-from" cx="{at[0]:.0f}" cy="{y}" r="5"/><circle cx="{at[1]:.0f}" cy="{y}" r="5.5"/>'
-        )
+        a, b = (round(100 * (value - low) / (high - low), 1) for value in (baseline, idea))
+        line = f'<i class="kb-line" style="left: {min(a, b)}%; width: {abs(b - a):.1f}%"></i>'
+        ends = f'<i class="kb-from" style="left: {a}%"></i><i style="left: {b}%"></i>'
+        rows.append(f"<small>{who}</small><div>{line}{ends}</div>")
     said = "; ".join(f"{who}: from {number(a)} to {number(b)}" for who, (a, b) in whole.items())
-    height = 6 + 22 * len(whole)
-    st.html(
-        f'<svg class="kb-dumbbell" viewBox="0 0 290 {height}" width="290" height="{height}" role="img" '
-        f'aria-label="{escape(said)}">{"".join(rows)}</svg>'
-    )
+    st.html(f'<div class="kb-dumbbell" role="img" aria-label="{escape(said)}">{"".join(rows)}</div>')
 
 
 def _gain(measured: RunVerdict) -> str:
@@ -126,6 +132,10 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def memory(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def device(run: Run) -> str:

@@ -49,6 +49,25 @@ def test_the_address_follows_a_link_within_a_page(page: Page) -> None:
     expect(page.get_by_role("heading", name="ImageNet Classification with Deep")).to_be_visible()
 
 
+def test_the_small_picture_leads_to_the_kin(page: Page) -> None:
+    page.goto("/milestone?id=dropout")
+    kin = page.get_by_role("group", name="Dropout stands on Back-propagation")
+    kin.get_by_role("link", name="ImageNet Classification with Deep").click()
+    page.wait_for_url("**/milestone?id=alexnet")
+    expect(page.get_by_role("heading", name="ImageNet Classification with Deep")).to_be_visible()
+
+
+def test_published_and_measured_are_drawn(page: Page) -> None:
+    page.goto("/claims")
+    step = page.get_by_role("img", name="paper: from 1.6 to 1.35").first
+    expect(step).to_be_visible()
+    ends = step.locator("div").first.locator("i:not(.kb-line)")
+    expect(ends).to_have_count(2)
+    assert (ends.nth(0).bounding_box() or {})["x"] > (ends.nth(1).bounding_box() or {})["x"], (
+        "fewer errors: to the left"
+    )
+
+
 def test_home_has_a_name_to_type(page: Page) -> None:
     page.goto("/timeline")
     expect(page.get_by_role("heading", name="The executable history")).to_be_visible()

@@ -103,6 +103,8 @@ def test_every_rule_names_place_and_remedy(tmp_path: Path, old: str, new: str, e
         ("    - {id: data-size, says: more then less, where: Sec. 7.4}\n", "", 'the claim "data-size", which no entry names'),
         ("id: data-size", "id: weight-scaling", 'the claim "weight-scaling" is given twice'),
         (", where: Table 2", "", '"where" is missing in'),
+        ("impl: dropout", "impl: dropout\n  code: [train]", "one name for each equation that the story displays: 0, not 1"),
+        ("impl: dropout", "impl: dropout\n  code: [trian]", 'no function or class "trian"; did you mean "train"?'),
     ],
 )  # fmt: skip
 def test_papers_and_implementations_must_agree(tmp_path: Path, old: str, new: str, expected: str) -> None:

@@ -125,13 +125,38 @@ def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engi
     app = opened("milestone", id="dropout")
     text = words(app).replace("\\", "")
     assert "fewer test errors" in text and "not measured" in text.lower()
-    assert "def scaling_gap" in text
+    assert "class Dropout(nn.Module)" in text, "beside its equation"
+    assert [element.value for element in app.latex][-1] == "$$\nW_{\\text{test}} = p\\, W\n$$"
+    app.pills[0].select("the whole file").run()
+    assert "def scaling_gap" in words(app)
     fields = {field.label: field.value for field in app.text_input}
     quick = implementations.read("dropout").presets["quick"]
     assert next(box for box in app.selectbox if box.label == "device").value == "auto"
     assert {name: fields[name] for name in ("updates", "p_hidden")} == {
         n: repr(quick[n]) for n in ("updates", "p_hidden")
     }
+
+
+def test_equations_that_stand_side_by_side_get_lines_of_their_own() -> None:
+    from ui.pages.milestone import parts
+
+    assert parts(r"a = b, \qquad c = \frac{d}{e}") == ["a = b", r"c = \frac{d}{e}"]
+    cases = r"f = \begin{cases} a & b \qquad c \end{cases}"
+    assert parts(cases) == [cases]
+
+
+def test_the_nearest_kin(loaded: Engine) -> None:
+    from kb import graph
+    from ui.kin import MOST, kinship
+
+    found = {row.id: row for row in db.milestones(loaded)}
+    before, after = graph.neighbours(graph.lineage(loaded), "cuda")
+    kin = kinship(found["cuda"], before, after, found)
+    assert [one["id"] for one in kin["before"]] == ["geforce-8800"]
+    assert len(kin["after"]) == MOST and kin["more"]["after"] > 0
+    dates = [found[one["id"]].first for one in kin["after"]]
+    assert dates == sorted(dates)
+    assert kin["said"].startswith("CUDA stands on GeForce 8800 GTX; of CUDA came ")
 
 
 def test_a_setting_that_does_not_fit_is_refused_in_the_form(loaded: Engine) -> None:

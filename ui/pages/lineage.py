@@ -123,37 +123,33 @@ def _controls(asked: Asked, found: dict[str, MilestoneRow]) -> None:
     with two:
         _choice("to", "and its path to", found, None)
     with three:
-        key = _synced("show", asked.show)
-        st.segmented_control(
-            "Show", list(SHOW), format_func=SHOW.__getitem__, required=True, key=key, on_change=_written, args=("show",)
-        )
+        key = frame.synced("lineage-show", asked.show)
+        st.segmented_control("Show", list(SHOW), format_func=SHOW.__getitem__, required=True, key=key,
+                             on_change=_written, args=("show", key))  # fmt: skip
     with four:
-        key = _synced("depth", asked.depth)
-        st.segmented_control("Links away", DEPTHS, required=True, key=key, on_change=_written, args=("depth",))
+        key = frame.synced("lineage-depth", asked.depth)
+        st.segmented_control("Links away", DEPTHS, required=True, key=key, on_change=_written, args=("depth", key))
 
 
 def _choice(name: str, label: str, found: dict[str, MilestoneRow], value: str | None) -> None:
+    key = frame.synced(f"lineage-{name}", value)
     st.selectbox(
         label,
         list(found),
         index=None,
         format_func=lambda id: f"{found[id].short}, {found[id].date[:4]}",
         placeholder="choose a milestone",
-        key=_synced(name, value),
+        key=key,
         on_change=_written,
-        args=(name,),
+        args=(name, key),
     )
 
 
-def _synced(name: str, value: str | None) -> str:
-    """The key of a field, which shows what the address says."""
-    st.session_state[f"lineage-{name}"] = value
-    return f"lineage-{name}"
-
-
-def _written(name: str) -> None:
+def _written(name: str, key: str) -> None:
     """A changed field goes into the address; with another milestone, what was clicked and opened before is forgotten."""
-    _write(name, st.session_state[f"lineage-{name}"])
+    value = st.session_state[key]
+    frame.told(f"lineage-{name}", value)
+    _write(name, value)
     if name in ("id", "to"):
         _write("at", None)
         _write("open", None)

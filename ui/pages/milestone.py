@@ -6,10 +6,12 @@ from typing import Any
 import streamlit as st
 
 from kb import db, graph, implementations
-from kb.implementations import Implementation, Setting
+from kb.implementations import Implementation, Section, Setting
 from kb.runs import store
+from kb.schema import displayed
 from kb.tables import MilestoneRow, Run
 from ui import frame, standing, words
+from ui.kin import kin
 
 VERBS = {  # how a link reads from the later milestone
     "builds_on": "builds on",
@@ -51,7 +53,7 @@ def show() -> None:
         _claims(row)
         _launch(implementation)
         _runs(implementation)
-        _code(implementation)
+        _code(entry, implementation)
     _sources(entry)
 
 
@@ -65,6 +67,9 @@ def _head(row: MilestoneRow, entry: dict[str, Any]) -> None:
 
 def _lineage(row: MilestoneRow) -> None:
     built_on, led_to = graph.neighbours(frame.lineage(), row.id)
+    if clicked := kin(row, built_on, led_to, frame.milestones(), key=f"kin-{row.id}"):
+        frame.go("milestone", id=clicked)
+    frame.link("lineage", "Its lineage, drawn", id=row.id)
     for title, steps in {"What it stands on": built_on, "What came of it": led_to}.items():
         st.markdown(f"**{title}**")
         if not steps:
@@ -74,7 +79,6 @@ def _lineage(row: MilestoneRow) -> None:
             with st.container(gap=None):
                 frame.link("milestone", f"{target.short}, {target.date[:4]}", id=step.id)
                 st.caption(f"{VERBS[step.via]}{': ' + frame.plain(step.how) if step.how else ''}")
-    frame.link("lineage", "Its lineage, drawn", id=row.id)
 
 
 def _facts(entry: dict[str, Any]) -> None:
@@ -197,23 +201,48 @@ def _runs(implementation: Implementation) -> None:
         )
 
 
-def _code(implementation: Implementation) -> None:
+def _code(entry: dict[str, Any], implementation: Implementation) -> None:
     st.header("The code", anchor="code")
     st.caption(
-        f"`impl/{implementation.path.name}`, {implementation.source.count(chr(10))} lines, the whole of it. "
+        f"`impl/{implementation.path.name}`, {implementation.source.count(chr(10))} lines. "
         f"In a shell: `python -m impl.{implementation.name} --preset quick`"
     )
+    for section, equations in computed(entry, implementation):
+        _beside(section, equations)
     whole = "the whole file"
-    chosen = st.pills("Section", [whole, *(s.name for s in implementation.sections)], default=whole, key="section")
-    lines = implementation.source.splitlines()
-    section = next((s for s in implementation.sections if s.name == chosen), None)
-    if section:
-        first, last = section.first, section.last
-        st.caption(f"Lines {first} to {last}. {frame.plain(section.summary)}")
-        st.code("\n".join(lines[first - 1 : last]), language="python", line_numbers=True, wrap_lines=True)
-    else:
+    chosen = st.pills("More of it", [whole, *(s.name for s in implementation.sections)], key="section")
+    if chosen == whole:
         with st.container(height=640):  # what scrolls must hold something that the keyboard reaches: its copy button
             st.code(implementation.source, language="python", line_numbers=True, wrap_lines=True)
+    for section in implementation.sections:
+        if section.name == chosen:
+            _beside(section, [])
+
+
+def computed(entry: dict[str, Any], implementation: Implementation) -> list[tuple[Section, list[str]]]:
+    """The parts of the file that the entry's `code` names, in the file's order, with the equations that each computes."""
+    equations = list(zip(entry.get("code", []), displayed(entry["story"]), strict=False))
+    found = [(section, [tex for name, tex in equations if name == section.name]) for section in implementation.sections]
+    return [(section, some) for section, some in found if some]
+
+
+def parts(equation: str) -> list[str]:
+    """The equations that stand side by side in one line, each for a line of its own."""
+    found = [part.strip().rstrip(",") for part in equation.split("\\qquad")]
+    whole = all(part.count("{") == part.count("}") and part.count("\\begin") == part.count("\\end") for part in found)
+    return found if whole else [equation]
+
+
+def _beside(section: Section, equations: list[str]) -> None:
+    """What a part of the file computes and says of itself, and beside it its code."""
+    said, code = st.columns([4, 5], gap="large")
+    with said:
+        for equation in equations:
+            for part in parts(equation):
+                st.latex(part)
+        st.html(words.explained(section))
+    with code:
+        st.code(section.code, language="python", wrap_lines=True)
 
 
 def _sources(entry: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from kb import db
-from kb.runs import store
+from kb.runs import resources, store
 from kb.shown import number
 from kb.tables import Run
 from ui import charts, frame, words
@@ -61,14 +61,16 @@ def _state(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(run.status, icon=words.STATUS_ICONS[run.status], color=words.STATUS_COLORS[run.status])
         if run.status == "running" and run.started:
-            st.caption(f"for {words.duration(time.time() - run.started)} on {frame.plain(words.device(run))}")
+            now = resources.taken(run)
+            takes = f", {words.duration(now.cpu_seconds)} of CPU, {words.memory(now.memory)}" if now else ""
+            st.caption(f"for {words.duration(time.time() - run.started)} on {frame.plain(words.device(run))}{takes}")
         elif run.status == "queued":
             st.caption(frame.plain(run.note) or "waiting for its turn")
         elif run.status == "paused":
             st.caption("stands still; its device is given to others")
         elif run.finished and run.started:
             took = words.duration(run.finished - run.started)
-            st.caption(f"after {took} on {frame.plain(words.device(run))}, {words.ago(run.finished)}")
+            st.caption(f"after {took} on {frame.plain(words.device(run))}{_spent(run)}, {words.ago(run.finished)}")
         if not frame.may_launch():
             pass
         elif run.status not in store.ENDED:
@@ -83,6 +85,13 @@ def _state(run: Run) -> None:
         if run.started and share > 0.02:
             left = f", about {words.duration((time.time() - run.started) * (1 - share) / share)} left"
         st.progress(share, text=f"{share:.0%}{left}. {frame.plain(run.note)}")
+
+
+def _spent(run: Run) -> str:
+    usage = run.usage or {}
+    if "cpu_seconds" not in usage:
+        return ""
+    return f", {words.duration(usage['cpu_seconds'])} of CPU, {words.memory(usage['peak_memory_bytes'])} at most"
 
 
 def _steer(run: Run) -> None:

@@ -56,10 +56,11 @@ def _asked(found: dict[str, MilestoneRow]) -> tuple[search.Answer | None, set[st
         query = frame.asked("Search the timeline", placeholder, hidden=True)
     given = [name for name in st.query_params.get("show", "").split(",") if name in SHOWN]
     with choice:
-        chosen = st.pills("Show", SHOWN, default=given, selection_mode="multi", key="shown",
-                          label_visibility="collapsed")  # fmt: skip
+        key = frame.synced("shown", given)
+        chosen = st.pills("Show", SHOWN, selection_mode="multi", key=key, label_visibility="collapsed")
     if chosen != given:
         st.query_params["show"] = ",".join(chosen)
+        frame.told("shown", chosen)
     tracks = [name for name in chosen if name in TRACKS] or TRACKS
     ids = {row.id for row in found.values() if row.track in tracks and (row.implementation or RUNS not in chosen)}
     answer = _answer(query, len(found)) if query.strip() else None
