@@ -45,17 +45,25 @@ EXAMPLES = {"seconds": "90s, 10m or 2h", "memory": "500MB or 4GB", "disk": "500M
 def exceeded(own: dict[str, float], seconds: float, memory: int, folder: Path) -> str | None:
     """Which limit, the run's own or the default, is reached, as the sentence that the run ends with."""
     limits = defaults() | own
-    with os.scandir(folder) if folder.exists() else contextlib.nullcontext(()) as entries:
-        disk = sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
     if seconds > limits.get("seconds", float("inf")):
         return f"it reached its limit of time, {limits['seconds']:,.0f} s; `--limit time=...` sets another"
-    for name, used in (("memory", memory), ("disk", disk)):
+    for name, used in (("memory", memory), ("disk", size(folder))):
         if used > limits[name]:
             return (
                 f"it reached its limit of {name}, {_bytes(limits[name])}, with {_bytes(used)}; "
                 f"`--limit {name}=...` sets another"
             )
     return None
+
+
+def size(folder: Path) -> int:
+    """Bytes of the files in it."""
+    total = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # a figure that is whole by now has another name
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def _bytes(n: float) -> str:

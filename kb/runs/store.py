@@ -1,5 +1,6 @@
 """Submitting, cancelling and reading runs. Whoever asks writes a queued run or a request; the supervisor does the rest."""
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, func, text
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from kb import implementations, places
@@ -24,6 +26,10 @@ KEPT_VARIABLES = ("KB_DATA", "XDG_CACHE_HOME")  # what a run's data depends on, 
 
 class UnknownRun(LookupError):
     """No run has that id."""
+
+
+class Unwritable(RuntimeError):
+    """What was asked for couldn't be written down; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +66,13 @@ def submit(
 
 
 def submit_all(engine: Engine, orders: Sequence[Order]) -> list[str]:
-    """Queues several runs, all or none; they share a batch. Raises as `submit` does."""
+    """Queues several runs, all or none; they share a batch. Raises as `submit` does, and Unwritable."""
     batch = f"batch-{secrets.token_hex(4)}" if len(orders) > 1 else None
     commit = git_commit()
     made = [_run(order, batch, commit) for order in orders]
     ids = [run.id for run in made]
-    with Session(engine) as session:
+    with _writing(engine) as session:
         session.add_all(made)
-        session.commit()
     launcher.ensure_supervisor()
     return ids
 
@@ -168,10 +173,20 @@ def prioritize(engine: Engine, run_id: str, priority: int) -> None:
 def _ask(engine: Engine, run_id: str, verb: str, value: int | None = None) -> None:
     if get(engine, run_id).status in ENDED:
         return
-    with Session(engine) as session:
+    with _writing(engine) as session:
         session.add(Request(run=run_id, verb=verb, value=value, at=time.time()))
-        session.commit()
     launcher.ensure_supervisor()
+
+
+@contextlib.contextmanager
+def _writing(engine: Engine) -> Iterator[Session]:
+    """A session that is committed at its end. Raises Unwritable where the disk is full, say, or read-only."""
+    try:
+        with Session(engine) as session:
+            yield session
+            session.commit()
+    except OperationalError as error:
+        raise Unwritable(f"{places.home()} can't be written: {error.orig}") from None
 
 
 def heeded(engine: Engine, run_ids: Sequence[str], every: float = 0.05) -> None:
@@ -277,7 +292,7 @@ def standings(engine: Engine, claims: Sequence[ClaimRow]) -> list[Standing]:
         select(RunVerdict, Run)
         .join(Run, col(Run.id) == RunVerdict.run)
         .where(Run.status == "succeeded", Run.preset != "smoke")
-        .order_by(col(Run.finished))
+        .order_by(text("run.rowid"))  # not by the clock, which may have been set
     )
     newest: dict[tuple[str, str], tuple[RunVerdict, Run]] = {}
     with Session(engine) as session:

@@ -28,6 +28,7 @@ from kb.tables import Artifact, Device, Request, Run, RunRow, RunVerdict
 TICK = 0.1  # seconds between two looks at the queue
 LOOK = 0.25  # seconds between two looks at what runs take
 IDLE_SECONDS = 300.0
+CALM = 3.0  # seconds that a run has the machine to itself before the next worker imports what it needs
 AT_ONCE = 20_000  # events that wait to be written; a run that yields faster has to wait
 FREE = 100e6  # bytes that a disk must have for a run to begin
 PER_DEVICE = int(os.environ.get("KB_PER_DEVICE", "1"))  # runs at once on a device
@@ -80,14 +81,14 @@ class Supervisor:
         self.devices: list[str] = []  # of this machine; empty until a worker has told
         self.spare_after = 0.0  # monotonic; a worker that can't be started isn't tried again at once
         self.stopping = False
+        self.waits_for = ""  # what was logged last of what can't be done now
 
     def loop(self) -> None:
         """Until there has been nothing to do for IDLE_SECONDS, or somebody asks it to stop."""
         self.patiently(self.recover)
         busy = time.monotonic()
         while not self.stopping:
-            self.keep_spare()
-            for step in (self.heed_requests, self.begin):
+            for step in (self.keep_spare, self.heed_requests, self.begin):
                 self.patiently(step)
             for active in list(self.active.values()):
                 self.patiently(lambda one=active: self.attend(one))
@@ -101,8 +102,11 @@ class Supervisor:
         """A disk that is full or a database that somebody holds is waited for: nothing that came is lost meanwhile."""
         try:
             step()
-        except OperationalError as error:
-            log.warning("not now: %s", error.orig)
+        except (OperationalError, OSError) as error:
+            words = str(getattr(error, "orig", error))
+            if words != self.waits_for:  # once: a log that tells it with every tick fills what is left of the disk
+                log.warning("not now: %s", words)
+                self.waits_for = words
             time.sleep(TICK)
 
     def wait(self) -> None:
@@ -208,14 +212,17 @@ class Supervisor:
                 self.go_on(active)
         with Session(self.engine, expire_on_commit=False) as session:
             waiting = select(Run).where(Run.status == "queued").order_by(col(Run.priority).desc(), text("rowid"))
-            for run in session.exec(waiting).all():
+            found = session.exec(waiting).all()
+            for run in found:
                 place = self.place(run)
                 if not place:
                     continue
-                if shutil.disk_usage(places.home()).free < FREE:
+                if room() < FREE:
                     self.note(session, run, "waits: the disk is full")
                     return
                 self.start(session, run, place)
+                if len(found) == 1:  # nobody waits for the next worker
+                    self.spare_after = time.monotonic() + CALM
 
     def go_on(self, active: Active) -> None:
         with Session(self.engine) as session:
@@ -393,12 +400,18 @@ class Supervisor:
             run = session.get(Run, active.id)
             assert run
             run.status, run.reason, run.process, run.token = status, reason, None, None
-            run.finished = max(time.time(), run.started or 0)  # whatever somebody did to the clock
+            run.finished = max(time.time(), (run.started or 0) + active.seconds())  # whatever was done to the clock
             session.add(run)
             session.commit()
         del self.active[active.id]
         trimmed(places.run_folder(active.id) / "log.txt", active.log_removed)
         log.info("%s %s %s", active.id, status, reason or "")
+
+
+def room() -> int:
+    """Bytes that are free for the database and for what runs leave, which may be on disks of their own."""
+    folders = [folder for folder in (places.home(), places.run_folder("")) if folder.exists()]
+    return min(shutil.disk_usage(folder).free for folder in folders)
 
 
 def trimmed(path: Path, before: int) -> int:

@@ -5,6 +5,7 @@ It writes nothing to the database. If whoever started it dies, so does it. This 
 """
 
 import contextlib
+import errno
 import gc
 import hashlib
 import importlib
@@ -13,6 +14,7 @@ import json
 import os
 import platform
 import resource
+import select
 import signal
 import sys
 import threading
@@ -31,6 +33,9 @@ import impl.kit.parallel
 import impl.kit.verdicts
 from kb.runs import processes
 
+# What is imported only when it is used, and takes seconds then: by torch's optimizers, by data sets, by figures.
+LATER = ("torch._dynamo", "sklearn.datasets", "matplotlib.figure")
+
 
 def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")  # events; what the run prints goes to its log instead
@@ -43,16 +48,12 @@ def main() -> None:
     _be_first_to_go()
     os.environ.update(job["variables"])
     stream.folder = Path(job["folder"])
-    stream.folder.mkdir(parents=True, exist_ok=True)
-    log = os.open(stream.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 2)
-    if job["processes"] > impl.kit.parallel.world():
-        launch(job, channel)
-    os.dup2(log, 1)
-    sys.stdout.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
     started = time.monotonic()
     usage: dict[str, Any] = {}
     try:
+        _print_into(stream.folder)
+        if job["processes"] > impl.kit.parallel.world():
+            launch(job, channel)
         usage = execute(job, stream)
         outcome: dict[str, Any] = {"status": "succeeded"}
     except BaseException as error:
@@ -70,9 +71,19 @@ def wait(stream: "Events") -> dict[str, Any] | None:
         stream.send("ready", devices=devices())
     except BrokenPipeError:  # whoever started it is gone already
         os._exit(0)
+    warm_up()
     gc.freeze()  # all that was imported: not looked through again with every collection
     line = sys.stdin.readline()
     return json.loads(line) if line else None
+
+
+def warm_up() -> None:
+    """Imports what most runs need later, as long as no job waits."""
+    for name in LATER:
+        if select.select([sys.stdin], [], [], 0)[0]:
+            return
+        with contextlib.suppress(ImportError):  # the run that needs it says so
+            importlib.import_module(name)
 
 
 def launch(job: dict[str, Any], channel: TextIO) -> None:
@@ -82,6 +93,15 @@ def launch(job: dict[str, Any], channel: TextIO) -> None:
     os.dup2(channel.fileno(), 1)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={job['processes']}"]
     os.execv(sys.executable, [*launcher, "-m", "kb.runs.worker", str(file)])
+
+
+def _print_into(folder: Path) -> None:
+    """What the run prints goes to the log in its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.stdout.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
 
 
 class AskedToEnd(BaseException):
@@ -181,8 +201,11 @@ class Events:
         self.figures += 1
         png = self._fitting(png)
         partial = self.folder / f"{file}.part"
-        partial.write_bytes(png)
-        partial.replace(self.folder / file)  # whole, or not there
+        try:
+            partial.write_bytes(png)
+            partial.replace(self.folder / file)  # whole, or not there
+        finally:
+            partial.unlink(missing_ok=True)
         digest = hashlib.sha256(png).hexdigest()
         content = {"name": name[:200], "caption": caption[:2000], "step": None if step is None else int(step)}
         self.send("artifact", **content, file=file, sha256=digest, size=len(png))
@@ -306,6 +329,8 @@ def reason(error: BaseException) -> str:
         return "the device ran out of memory; choose a smaller batch or preset, or device=cpu"
     if isinstance(error, AskedToEnd):
         return "it was asked to end"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: {error.filename or 'what it printed'} couldn't be written"
     return f"{type(error).__name__}: {error}"[:500]
 
 
