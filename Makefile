@@ -25,6 +25,7 @@ claims: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.knowledge
+	$(BIN)/python -m benchmarks.runs
 
 format: $(READY)
 	$(BIN)/ruff format .
