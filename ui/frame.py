@@ -1,8 +1,9 @@
 """What every page has: its address, the navigation, the style; and what is opened once for all of them."""
 
+import contextlib
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from kb import db
+from kb.runs.store import Unwritable
 from kb.search import Hit
 from kb.tables import MilestoneRow
 
@@ -149,6 +151,15 @@ def why_not() -> None:
         st.caption("Served for reading only: nothing can be run from here.")
     elif st.button("Sign in to run it", icon=":material/login:", key="sign-in"):
         st.login()
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[None]:
+    """What is asked of the runs may be refused, or the disk may be full: said in place of what would have followed."""
+    try:
+        yield
+    except (ValueError, Unwritable) as error:
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def link(page: str, label: str, **query: str) -> None:

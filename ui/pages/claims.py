@@ -48,15 +48,16 @@ def _chosen(lines: list[Line]) -> list[Line]:
     papers = list(dict.fromkeys(line.claim.milestone for line in lines))
     left, right = st.columns(2)
     given, paper = st.query_params.get("verdict"), st.query_params.get("paper")
-    wanted = left.pills("Outcome", outcomes, default=given if given in outcomes else None, key="claims-outcome")
-    place = papers.index(paper) if paper in papers else None
-    of = right.selectbox("Paper", papers, index=place, placeholder="every paper", key="claims-paper",
+    wanted = left.pills("Outcome", outcomes, key=frame.synced("claims-verdict", given if given in outcomes else None))
+    of = right.selectbox("Paper", papers, index=None, placeholder="every paper",
+                         key=frame.synced("claims-paper", paper if paper in papers else None),
                          format_func=lambda name: frame.milestones()[name].short)  # fmt: skip
-    for key, value in (("verdict", wanted), ("paper", of)):
+    for name, value in (("verdict", wanted), ("paper", of)):
+        frame.told(f"claims-{name}", value)
         if value:
-            st.query_params[key] = value
-        elif key in st.query_params:
-            del st.query_params[key]
+            st.query_params[name] = value
+        elif name in st.query_params:
+            del st.query_params[name]
     return [line for line in lines if (not wanted or line.outcome == wanted) and (not of or line.claim.milestone == of)]
 
 
@@ -69,6 +70,6 @@ def _launch(missing: list[str]) -> None:
             f"Queues the quick preset of {count}, one after the other: about {len(missing)} minutes. Runs can be stopped."
         )
         if st.button("Queue them", type="primary"):
-            for name in missing:
-                store.submit(frame.engine(), name, "quick")
-            frame.go("runs")
+            with frame.asking():
+                store.submit_all(frame.engine(), [store.Order(name) for name in missing])
+                frame.go("runs")

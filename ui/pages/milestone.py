@@ -153,13 +153,10 @@ def _launch(implementation: Implementation) -> None:
     if not pressed:
         return
     changed = {name: text for name, text in texts.items() if text != _text(given[name])}
-    try:
+    with frame.asking():
         settings = implementations.parse_settings(implementation, preset or "quick", changed)
         run_id = store.submit(frame.engine(), implementation.name, preset or "quick", changes=settings, device=device)
-    except ValueError as error:
-        st.error(frame.plain(str(error)), icon=":material/error:")
-        return
-    frame.go("run", id=run_id)
+        frame.go("run", id=run_id)
 
 
 def _like(implementation: Implementation) -> Run | None:

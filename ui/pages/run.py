@@ -34,7 +34,9 @@ def _head(run: Run) -> None:
     for row in papers:
         frame.link("milestone", row.title, id=row.id)
     changed = "".join(f", {name}={value}" for name, value in run.changes.items())
-    st.caption(frame.plain(f"run {run.id}{changed}"))
+    where = f", on the cluster at {run.cluster}" if run.cluster else ""
+    again = f", begun {run.attempts} times: nodes were lost" if run.attempts > 1 else ""
+    st.caption(frame.plain(f"run {run.id}{changed}{where}{again}"))
 
 
 def _body(run_id: str, live: bool) -> None:
@@ -97,21 +99,25 @@ def _spent(run: Run) -> str:
 def _steer(run: Run) -> None:
     """What can be done with a run that hasn't ended."""
     if st.button("Stop", icon=":material/stop:", key="stop"):
-        store.cancel(frame.engine(), run.id)
-        st.toast("Asked it to stop.")
+        with frame.asking():
+            store.cancel(frame.engine(), run.id)
+            st.toast("Asked it to stop.")
     if run.status == "paused":
         if st.button("Go on", icon=":material/play_arrow:", key="resume"):
-            store.resume(frame.engine(), run.id)
-            st.toast("It goes on as soon as its device is free.")
-    elif st.button("Pause", icon=":material/pause:", key="pause"):
-        store.pause(frame.engine(), run.id)
-        st.toast("Asked it to pause.")
+            with frame.asking():
+                store.resume(frame.engine(), run.id)
+                st.toast("It goes on as soon as its device is free.")
+    elif not run.cluster and st.button("Pause", icon=":material/pause:", key="pause"):
+        with frame.asking():
+            store.pause(frame.engine(), run.id)
+            st.toast("Asked it to pause.")
 
 
 def _repeat(run: Run) -> None:
     """The same run once more, or one with other settings."""
     if st.button("Run it again", icon=":material/replay:", key="again"):
-        frame.go("run", id=store.retry(frame.engine(), run.id))
+        with frame.asking():
+            frame.go("run", id=store.retry(frame.engine(), run.id))
     paper = next((row for row in frame.milestones().values() if row.implementation == run.implementation), None)
     if paper and st.button("Change its settings", icon=":material/tune:", key="change"):
         frame.go("milestone", id=paper.id, like=run.id)
