@@ -124,15 +124,20 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answer:
-    """`hits` are the first of `total`. A facet's count is the total that its qualifier would leave of all of them.
+    """`hits` are the first of `ids`, which are all that match, in order. A facet's count is the total that its qualifier
+    would leave of all of them.
 
     `correction` is the query that was answered in place of one that matched nothing, or None.
     """
 
     hits: list[Hit]
-    total: int
+    ids: list[str]
     facets: dict[str, dict[str, int]]
     correction: str | None = None
+
+    @property
+    def total(self) -> int:
+        return len(self.ids)
 
 
 def search(engine: Engine, query: str, limit: int = 50) -> Answer:
@@ -291,7 +296,8 @@ def _answer(connection: Connection, query: Query, limit: int) -> Answer:
         WHERE {" AND ".join(where)} ORDER BY {ORDER[query.sort()]}"""),
         values,
     ).all()
-    return Answer(_hits(connection, rows[: max(limit, 0)], values.get("words")), len(rows), _facets(connection, rows))
+    hits = _hits(connection, rows[: max(limit, 0)], values.get("words"))
+    return Answer(hits, [row.id for row in rows], _facets(connection, rows))
 
 
 def _look_up(connection: Connection, query: Query) -> None:

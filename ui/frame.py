@@ -118,7 +118,7 @@ def told(name: str, value: Any) -> None:
     st.session_state[f"{name}-last"] = (st.session_state[f"{name}-last"][0], value)
 
 
-def about(hit: Hit) -> None:
+def about(hit: Hit | MilestoneRow) -> None:
     """Where a question about a milestone is likely to lead."""
     with st.container(horizontal=True):
         link("lineage", f"What made {hit.short} possible?", id=hit.id, show="before")

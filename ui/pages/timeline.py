@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from kb import graph, search
+from kb import db, graph, search
 from kb.schema import TRACKS, date_range
 from kb.tables import MilestoneRow
 from ui import frame, words
@@ -31,9 +31,9 @@ def show() -> None:
     answer, shown = _asked(found)
     if selected:
         shown |= {selected}
-    items = _items(found)
-    span = min(item["start"] for item in items), max(item["end"] for item in items)
-    items = [item for item in items if item["id"] in shown]
+    every = _items(db.loaded(frame.engine()))
+    span = min(item["start"] for item in every), max(item["end"] for item in every)
+    items = [item for item in every if item["id"] in shown]
     clicked = timeline(items, span=span, selected=selected, links=_links(selected), key="timeline")
     if clicked and clicked != selected and clicked in found:
         st.query_params["at"] = clicked
@@ -41,7 +41,7 @@ def show() -> None:
     if selected:
         _card(found[selected])
     elif answer and shown:
-        _best([hit for hit in answer.hits if hit.id in shown], st.query_params.to_dict())
+        _best([found[id] for id in answer.ids if id in shown], st.query_params.to_dict())
     else:
         st.caption(
             "Click a milestone to read about it. Scroll to zoom, drag to move; the keys + and - and the arrows do the same."
@@ -63,36 +63,38 @@ def _asked(found: dict[str, MilestoneRow]) -> tuple[search.Answer | None, set[st
         frame.told("shown", chosen)
     tracks = [name for name in chosen if name in TRACKS] or TRACKS
     ids = {row.id for row in found.values() if row.track in tracks and (row.implementation or RUNS not in chosen)}
-    answer = _answer(query, len(found)) if query.strip() else None
+    answer = _answer(query) if query.strip() else None
     if answer:
-        ids &= {hit.id for hit in answer.hits}
+        ids &= set(answer.ids)
     if not ids:
         st.info("Nothing on the timeline matches. Fewer words or choices may help.", icon=":material/search_off:")
     elif answer and answer.correction:
         st.info(f"Nothing matches as written; shown is {frame.plain(answer.correction)}.", icon=":material/search:")
-        frame.about(answer.hits[0])
+        frame.about(found[answer.ids[0]])
     return answer, ids
 
 
-def _answer(query: str, limit: int) -> search.Answer | None:
+def _answer(query: str) -> search.Answer | None:
     try:
-        return search.search(frame.engine(), query, limit=limit)
+        return search.search(frame.engine(), query, limit=0)
     except search.BadQuery as error:
         frame.unreadable(error)
         return None
 
 
-def _best(hits: list[search.Hit], asked: dict[str, str]) -> None:
+def _best(rows: list[MilestoneRow], asked: dict[str, str]) -> None:
     """The first of what was found, where nothing was clicked yet."""
-    for hit in hits[:BEST]:
+    for row in rows[:BEST]:
         with st.container(gap=None):
-            frame.link("timeline", f"{hit.short}, {hit.date[:4]}", **asked | {"at": hit.id})
-            st.caption(frame.plain(hit.idea))
-    if len(hits) > BEST:
+            frame.link("timeline", f"{row.short}, {row.date[:4]}", **asked | {"at": row.id})
+            st.caption(frame.plain(row.entry["idea"]))
+    if len(rows) > BEST:
         frame.link("search", "All of them, and why they match", q=asked["q"])
 
 
-def _items(found: dict[str, MilestoneRow]) -> list[dict[str, Any]]:
+@st.cache_resource(max_entries=2)
+def _items(digest: str | None) -> list[dict[str, Any]]:
+    """What the timeline shows of every milestone."""
     weights = graph.influence(frame.lineage())
     return [
         {
@@ -108,7 +110,7 @@ def _items(found: dict[str, MilestoneRow]) -> list[dict[str, Any]]:
             "runs": row.implementation is not None,
             "weight": max(weights.get(row.id, 0.0), 0.6 if row.implementation else 0.0),
         }
-        for row in found.values()
+        for row in frame.milestones().values()
     ]
 
 
