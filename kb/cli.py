@@ -36,6 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = error.args[0] if error.args and not getattr(error, "errno", None) else error
         print(f"kb: {message}", file=sys.stderr)
         return 1
+    except Exception as error:  # SQLAlchemy isn't imported for those who don't need it
+        if type(error).__name__ != "OperationalError" or not hasattr(error, "orig"):
+            raise
+        print(f"kb: {places.home()}: {error.orig}", file=sys.stderr)
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, Insert, TextClause, event, insert, text
 from sqlmodel import Session, SQLModel, create_engine, delete, select
@@ -50,7 +52,7 @@ def open_database(path: Path | None = None) -> Engine:
     """
     path = path or places.database()
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(_address(path), connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare)
     with engine.connect() as connection:
         version = connection.execute(text("PRAGMA user_version")).scalar_one()
@@ -72,6 +74,15 @@ def open_database(path: Path | None = None) -> Engine:
         connection.execute(text(FULL_TEXT))
         connection.execute(text(f"PRAGMA user_version = {tables.VERSION}"))
     return engine
+
+
+def _address(path: Path) -> URL:
+    """In a folder that can't be written SQLite can't keep its files for several readers; it is told that nobody writes."""
+    if not path.exists() or os.access(path.parent, os.W_OK):
+        return URL.create("sqlite", database=str(path))
+    way = "mode" if path.with_name(f"{path.name}-shm").exists() else "immutable"
+    query = {"uri": "true", way: "ro" if way == "mode" else "1"}
+    return URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
 
 
 def _prepare(connection: sqlite3.Connection, _: Any) -> None:

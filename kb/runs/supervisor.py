@@ -11,6 +11,7 @@ import os
 import selectors
 import shutil
 import signal
+import sqlite3
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,9 @@ class Supervisor:
         self.devices: list[str] = []  # of this machine; empty until a worker has told
         self.spare_after = 0.0  # monotonic; a worker that can't be started isn't tried again at once
         self.stopping = False
+        self.waiting = True  # there may be something in the queue
+        self.watch = engine.raw_connection()
+        self.version = -1  # of the database, when everything in it was last heeded
         self.waits_for = ""  # what was logged last of what can't be done now
 
     def loop(self) -> None:
@@ -88,8 +92,11 @@ class Supervisor:
         self.patiently(self.recover)
         busy = time.monotonic()
         while not self.stopping:
-            for step in (self.keep_spare, self.heed_requests, self.begin):
-                self.patiently(step)
+            self.patiently(self.keep_spare)
+            version = self.database_version()
+            if self.active or self.waiting or version != self.version:
+                heeded, begun = self.patiently(self.heed_requests), self.patiently(self.begin)
+                self.version = version if heeded and begun else -1
             for active in list(self.active.values()):
                 self.patiently(lambda one=active: self.attend(one))
             if self.active:
@@ -98,16 +105,24 @@ class Supervisor:
                 return
             self.wait()
 
-    def patiently(self, step: Any) -> None:
+    def database_version(self) -> int:
+        """Changes when anybody writes to the database, and costs next to nothing to ask: an idle supervisor does no more."""
+        with contextlib.suppress(sqlite3.Error):
+            return int(self.watch.cursor().execute("PRAGMA data_version").fetchone()[0])
+        return -1
+
+    def patiently(self, step: Any) -> bool:
         """A disk that is full or a database that somebody holds is waited for: nothing that came is lost meanwhile."""
         try:
             step()
+            return True
         except (OperationalError, OSError) as error:
             words = str(getattr(error, "orig", error))
             if words != self.waits_for:  # once: a log that tells it with every tick fills what is left of the disk
                 log.warning("not now: %s", words)
                 self.waits_for = words
             time.sleep(TICK)
+            return False
 
     def wait(self) -> None:
         """Until a run says something, or a tick has passed."""
@@ -213,6 +228,7 @@ class Supervisor:
         with Session(self.engine, expire_on_commit=False) as session:
             waiting = select(Run).where(Run.status == "queued").order_by(col(Run.priority).desc(), text("rowid"))
             found = session.exec(waiting).all()
+            self.waiting = bool(found)
             for run in found:
                 place = self.place(run)
                 if not place:

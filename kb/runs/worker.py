@@ -159,7 +159,7 @@ class Events:
     def send(self, event: str, **content: Any) -> None:
         if impl.kit.parallel.rank() and content.get("status") != "failed":
             return  # the first of several processes speaks for all; of its own failure each tells
-        line = json.dumps({"event": event, "at": time.time(), **content}, default=_plain)
+        line = encoded({"event": event, "at": time.time(), **content})
         with self.lock:
             self.waiting.append(line)
         if event != "row" or len(self.waiting) > 1000:
@@ -342,6 +342,9 @@ def _tuples(config: Any, changes: dict[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Tensors and arrays of one element, as numbers; anything else as its text."""
     return value.item() if hasattr(value, "item") else str(value)
+
+
+encoded = json.JSONEncoder(default=_plain).encode  # made once: json.dumps makes one at every call
 
 
 if __name__ == "__main__":

@@ -173,3 +173,28 @@ def test_supervisors_that_start_at_once_settle_who_stays(loaded: Engine, until: 
     said = stayed.communicate()[1]
     assert [said.count(f"{id} succeeded") for id in ids] == [1, 1, 1], said
     assert "Traceback" not in said
+
+
+def test_a_folder_that_cannot_be_written_can_be_read(home: Path, loaded: Engine) -> None:
+    loaded.dispose()
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root can mount a folder read-only")
+    done = subprocess.run(["mount", "--bind", str(home), str(home)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(home)], check=True)
+
+        def kb(*arguments: str) -> tuple[int, str, str]:
+            command = [sys.executable, "-m", "kb.cli", *arguments]
+            done = subprocess.run(command, cwd=places.ROOT, capture_output=True, text=True)
+            return done.returncode, done.stdout, done.stderr
+
+        status, out, _ = kb("search", "dropout")
+        assert status == 0 and "dropout" in out
+        assert kb("runs")[:2] == (0, "no runs yet\n")
+        for arguments in (("run", "dropout", "--preset", "smoke"), ("devices",)):
+            status, _, said = kb(*arguments)
+            assert status == 1 and said.startswith("kb: ") and said.count("\n") == 1 and str(home) in said, said
+    finally:
+        subprocess.run(["umount", "--lazy", str(home)], check=True)
