@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 Entry = dict[str, Any]
 
@@ -249,16 +250,27 @@ def _linked(other: Entry, link: Entry) -> str:
 
 
 def markdown() -> Callable[[str], str]:
-    """Markdown to HTML with equations as MathML; raw HTML in the text is shown, not obeyed."""
-    from latex2mathml.converter import convert
+    """Markdown to HTML with equations as MathML; raw HTML in the text is shown, not obeyed, and pictures are links."""
     from markdown_it import MarkdownIt
     from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-    def equation(latex: str, options: dict[str, Any]) -> str:
-        return str(convert(latex, display="block" if options["display_mode"] else "inline"))
-
-    parser = MarkdownIt("commonmark", {"html": False}).use(dollarmath_plugin, renderer=equation)
+    parser = MarkdownIt("commonmark", {"html": False}).disable("image").use(dollarmath_plugin, renderer=_equation)
     return parser.render
+
+
+def _equation(latex: str, options: dict[str, Any]) -> str:
+    """MathML of an equation; what isn't one is shown as it was written."""
+    from latex2mathml.converter import Converter
+
+    try:
+        tree = Converter(display="block" if options["display_mode"] else "inline").convert_to_element(latex)
+    except Exception:  # its errors have no class in common
+        return html.escape(latex)
+    for part in tree.iter():  # its own `convert` leaves what \text{} holds unescaped
+        part.text = html.unescape(part.text or "")
+        for name in ("href", "style"):
+            part.attrib.pop(name, None)
+    return ElementTree.tostring(tree, encoding="unicode")
 
 
 FORMATS: dict[str, Callable[[Sequence[Entry]], str]] = {

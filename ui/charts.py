@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from kb.runs import store
+from ui import frame
 
 PALETTE = ["#3b82c4", "#e07b39", "#2f9e77", "#a56cc1", "#c9a227", "#d1495b"]
 MEMORY = 10  # points that a smoothed curve remembers
@@ -31,7 +32,7 @@ def curves(rows: list[dict[str, Any]], key: str) -> None:
             "Measure",
             measures,
             required=True,
-            format_func=lambda name: name.replace("_", " "),
+            format_func=lambda name: frame.plain(name.replace("_", " ")),
             key=widget,
             on_change=lambda: st.session_state.update({picked: True}),
         )
@@ -41,6 +42,11 @@ def curves(rows: list[dict[str, Any]], key: str) -> None:
         )
     chosen = points[points["measure"] == measure]
     st.altair_chart(_chart(_smoothed(chosen) if smooth else chosen, log=log), key=f"curves-{key}")
+
+
+def measures(rows: list[dict[str, Any]]) -> list[str]:
+    """The measures that have curves by now."""
+    return list(dict.fromkeys(_points(rows)["measure"]))
 
 
 def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:

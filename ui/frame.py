@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,31 @@ def go(page: str, **query: str) -> None:
     st.switch_page(pages()[page], query_params=query)
 
 
+# What Streamlit replaces after markdown's own escapes are gone: names between colons by icons, arrows alone by arrows.
+SHORTHAND = re.compile(r":(?=[\w+/-]+:)|(?<!\S)[<>~-](?=[->=]{1,2}(?!\S))")
+JOINER = "\u2060"  # takes no room, and no line is broken at it
+
+
 def plain(words: str) -> str:
-    """Text from a file, for where Streamlit reads markdown: nothing in it is markup."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-!|$:~" else c for c in words)
+    """Text from a file, for where Streamlit reads markdown: one line, and nothing in it is markup."""
+    line = SHORTHAND.sub(rf"\g<0>{JOINER}", " ".join(words.split()))
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-=!|$:~&." else c for c in line)
+
+
+# In a story: a picture, a link or a definition that isn't of the web's, an address in <> that isn't.
+ELSEWHERE = re.compile(r"!(?=\[)|\](?=[(:](?!\s*<?https?://))|<(?!https?://)(?=[a-z][a-z0-9+.-]+:)", re.IGNORECASE)
+FENCE = re.compile(r"^([ \t>*+\d.)-]*(?:`{3,}(?=[^`]*$)|~{3,})).*")
+
+
+def story(text: str) -> str:
+    """A story, which is markdown: its links lead to the web and nowhere else, and nothing is fetched for it.
+
+    A block of code loses the name of its language: one of mermaid's would be drawn, with the pictures that it names.
+    """
+    lines = [FENCE.sub(r"\1", line) for line in text.splitlines()]
+    return ELSEWHERE.sub(rf"\g<0>{JOINER}", "\n".join(lines))
+
+
+def address(url: str) -> str:
+    """A link that shows where it leads; a DOI may hold what would end it."""
+    return f"<{url.replace('<', '%3C').replace('>', '%3E')}>"

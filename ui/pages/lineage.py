@@ -49,7 +49,7 @@ def show() -> None:
         return
     if name not in found:
         st.title("No such milestone", anchor=False)
-        st.write("The timeline has nothing with the id", f"`{name.replace('`', '')}`.")
+        st.write(f"The timeline has nothing with the id {frame.plain(name)}.")
         frame.link("lineage", "To the beginning of the lineage")
         return
     asked = _asked(name, found)

@@ -1,13 +1,14 @@
 """One milestone: its story, its place in the lineage, its claims with what was measured, its code, and a button to run it."""
 
 import contextlib
+import importlib
 from typing import Any
 
 import streamlit as st
 
 from kb import db, graph, implementations
 from kb.implementations import Implementation, Section, Setting
-from kb.runs import store
+from kb.runs import launcher, store
 from kb.schema import displayed
 from kb.tables import MilestoneRow, Run
 from ui import frame, standing, words
@@ -30,10 +31,7 @@ def show() -> None:
     row = db.milestone(frame.engine(), name)
     if row is None:
         st.title("No such milestone")
-        st.write(
-            "The timeline has nothing with the id",
-            f"`{name.replace('`', '')}`." if name else "that this address lacks.",
-        )
+        st.write(f"The timeline has nothing with the id {frame.plain(name) or 'that this address lacks'}.")
         frame.link("timeline", "To the timeline")
         return
     entry = row.entry
@@ -42,7 +40,7 @@ def show() -> None:
     story, beside = st.columns([5, 3], gap="large")
     with story:
         words.idea(entry["idea"])
-        st.markdown(entry["story"])
+        st.markdown(frame.story(entry["story"]))
         for sentence in entry.get("unconfirmed", []):
             st.caption(f":material/help: Unconfirmed: {frame.plain(sentence)}")
         _spec(entry)
@@ -55,6 +53,15 @@ def show() -> None:
         _runs(implementation)
         _code(entry, implementation)
     _sources(entry)
+    if implementation and frame.may_launch():
+        _get_ready()
+
+
+def _get_ready() -> None:
+    """The click on Run waits neither for the libraries of the run's charts nor for a worker that starts."""
+    importlib.import_module("ui.pages.run")
+    with contextlib.suppress(OSError):  # where nothing can be written nothing can run, and the click says so
+        launcher.ensure_supervisor()
 
 
 def _head(row: MilestoneRow, entry: dict[str, Any]) -> None:
@@ -95,7 +102,7 @@ def _facts(entry: dict[str, Any]) -> None:
         "arXiv": entry.get("arxiv") and f"https://arxiv.org/abs/{entry['arxiv']}",
         "DOI": entry.get("doi") and f"https://doi.org/{entry['doi']}",
     }
-    lines += [f"**{name}** <{address}>" for name, address in addresses.items() if address]
+    lines += [f"**{name}** {frame.address(address)}" for name, address in addresses.items() if address]
     if lines:
         st.markdown("**Facts**\n\n" + "  \n".join(lines))
 

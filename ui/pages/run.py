@@ -1,6 +1,7 @@
 """One run, moving while it moves: progress, curves, pictures, verdicts, log; a button that stops it, one that repeats it."""
 
 import time
+from typing import Any
 
 import streamlit as st
 
@@ -11,6 +12,7 @@ from kb.tables import Run
 from ui import charts, frame, words
 
 REFRESH = 0.6  # seconds between two looks at a run that moves
+SOON = 0.15  # the same, before its first curve
 MOST_ROWS = 20_000  # that curves are drawn from; a run may have a million
 
 
@@ -25,7 +27,13 @@ def show() -> None:
         return
     _head(run)
     live = run.status not in store.ENDED
-    st.fragment(_body, run_every=REFRESH if live else None)(run_id, live)
+    drawn = bool(charts.measures(_values(run_id)))
+    every = (REFRESH if drawn else SOON) if live else None
+    st.fragment(_body, run_every=every)(run_id, live, drawn)
+
+
+def _values(run_id: str) -> list[dict[str, Any]]:
+    return [row.values for row in store.some_rows(frame.engine(), run_id, MOST_ROWS)]
 
 
 def _head(run: Run) -> None:
@@ -39,13 +47,18 @@ def _head(run: Run) -> None:
     st.caption(frame.plain(f"run {run.id}{changed}{where}{again}"))
 
 
-def _body(run_id: str, live: bool) -> None:
+def _body(run_id: str, live: bool, drawn: bool) -> None:
     run = store.get(frame.engine(), run_id)
     if live and run.status in store.ENDED:
         st.rerun()  # the whole page, once: from here on nothing moves
     _state(run)
     _verdicts(run)
-    values = [row.values for row in store.some_rows(frame.engine(), run_id, MOST_ROWS)]
+    values = _values(run_id)
+    if live and not drawn:
+        if charts.measures(values):
+            st.rerun()  # the whole page, once: from here on it is looked at less often
+        if values:
+            _newest(values[-1])
     charts.curves(values, key=run_id)
     _figures(run)
     if run.traceback:
@@ -57,6 +70,14 @@ def _body(run_id: str, live: bool) -> None:
     if not live:
         _quote(run)
         _record(run)
+
+
+def _newest(row: dict[str, Any]) -> None:
+    """The newest numbers, where there is no curve yet."""
+    with st.container(horizontal=True):
+        for name, value in row.items():
+            if isinstance(value, int | float) and name not in ("step", *store.LABELS):
+                st.metric(frame.plain(name.replace("_", " ")), number(value))
 
 
 def _state(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The list of runs, the newest first; it moves while any of them does."""
+"""The list of runs, the newest first; it moves by itself."""
 
 import streamlit as st
 
@@ -11,13 +11,13 @@ SHOWN = 100
 def show() -> None:
     st.title("Runs", anchor=False)
     moving = any(run.status not in store.ENDED for run in store.latest(frame.engine(), limit=SHOWN))
-    st.fragment(_list, run_every=1.0 if moving else None)(moving)
+    st.fragment(_list, run_every=1.0 if moving else 3.0)(moving)  # others start runs, too
 
 
 def _list(moving: bool) -> None:
     found = store.latest(frame.engine(), limit=SHOWN)
-    if moving and all(run.status in store.ENDED for run in found):
-        st.rerun()
+    if moving != any(run.status not in store.ENDED for run in found):
+        st.rerun()  # the whole page, once: from here on it is looked at more often, or less
     if not found:
         st.info(
             "Nothing has run here yet. Open a paper that runs, and press its button.", icon=":material/play_circle:"
@@ -33,6 +33,6 @@ def _list(moving: bool) -> None:
             outcomes = [v.verdict for v in store.verdicts(frame.engine(), run.id)]
             share = f"{run.done / run.total:.0%}, " if run.status == "running" and run.total else ""
             st.caption(
-                f"{run.preset} on {frame.plain(words.device(run))}, {share}{words.ago(run.submitted)}"
+                frame.plain(f"{run.preset} on {words.device(run)}, {share}{words.ago(run.submitted)}")
                 + "".join(f", {outcomes.count(one)} {one}" for one in words.MARKS if one in outcomes)
             )

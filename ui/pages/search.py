@@ -206,5 +206,6 @@ def _answered(query: str) -> None:
 
 
 def _unlike(columns: tuple[str, ...]) -> list[str]:
-    """Names of columns, of which SQL may give one twice and a table may not."""
+    """Names of columns: SQL may give one twice, a table may not; and on two lines, which a chart can't be told."""
+    columns = tuple(" ".join(name.split()) for name in columns)
     return [name if name not in columns[:place] else f"{name} ({place + 1})" for place, name in enumerate(columns)]
