@@ -30,9 +30,15 @@ def show() -> None:
     page.run()
 
 
-@st.cache_resource
 def pages() -> dict[str, Any]:
-    """The pages by their address. Those of one milestone or run are reached by links, not from the menu."""
+    """The pages by their address, of this session: a page remembers whether it was drawn, so that two can't share it."""
+    if "pages" not in st.session_state:
+        st.session_state["pages"] = _pages()
+    return dict(st.session_state["pages"])
+
+
+def _pages() -> dict[str, Any]:
+    """Those of one milestone or run are reached by links, not from the menu."""
     return {
         "timeline": st.Page(_later("timeline"), title="Timeline", url_path="home", default=True),  # at /
         "search": st.Page(_later("search"), url_path="search", title="Explore"),
