@@ -255,6 +255,7 @@ def markdown() -> Callable[[str], str]:
     from mdit_py_plugins.dollarmath import dollarmath_plugin
 
     parser = MarkdownIt("commonmark", {"html": False}).disable("image").use(dollarmath_plugin, renderer=_equation)
+    parser.validateLink = lambda url: url.lower().startswith(("http://", "https://"))  # type: ignore[method-assign]
     return parser.render
 
 

@@ -194,6 +194,11 @@ ELSEWHERE = re.compile(r"!(?=\[)|\](?=[(:](?!\s*<?https?://))|<(?!https?://)(?=[
 FENCE = re.compile(r"^([ \t>*+\d.)-]*(?:`{3,}(?=[^`]*$)|~{3,})).*")
 
 
+# In a story: a picture, a link or a definition that isn't of the web's, an address in <> that isn't.
+ELSEWHERE = re.compile(r"!(?=\[)|\](?=[(:](?!\s*<?https?://))|<(?!https?://)(?=[a-z][a-z0-9+.-]+:)", re.IGNORECASE)
+FENCE = re.compile(r"^([ \t>*+\d.)-]*(?:`{3,}(?=[^`]*$)|~{3,})).*")
+
+
 def story(text: str) -> str:
     """A story, which is markdown: its links lead to the web and nowhere else, and nothing is fetched for it.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from kb import record
+from kb import db, record
 from kb.runs import store
 from kb.tables import ClaimRow, Run, RunVerdict
 from ui import frame, words
@@ -29,15 +29,27 @@ class Line:
 
 
 def of(claims: Sequence[ClaimRow]) -> list[Line]:
-    kept = {(c.milestone, c.id): (verdict, entry) for c, verdict, entry in record.recorded(claims)}
+    kept = _on_record(db.loaded(frame.engine()), _written())
     lines = []
     for one in store.standings(frame.engine(), claims):
         verdict, entry = kept.get((one.claim.milestone, one.claim.id), (None, None))
         if one.verdict or not verdict:
             lines.append(Line(one.claim, one.verdict, one.run, None))
         else:
-            lines.append(Line(one.claim, record.as_verdict(verdict), None, entry))
+            lines.append(Line(one.claim, verdict, None, entry))
     return lines
+
+
+@st.cache_resource(max_entries=2)
+def _on_record(digest: str | None, written: int) -> dict[tuple[str, str], tuple[RunVerdict, dict[str, Any]]]:
+    """What the record has, by milestone and claim; read again when the timeline or the record changed."""
+    found = record.recorded(db.claims(frame.engine()))
+    return {(claim.milestone, claim.id): (record.as_verdict(verdict), entry) for claim, verdict, entry in found}
+
+
+def _written() -> int:
+    file = record.file()
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def show(line: Line) -> None:

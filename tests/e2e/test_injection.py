@@ -3,6 +3,7 @@
 Each text begins with the name of its field, so that a page can be asked whether it shows it, letter by letter.
 """
 
+import fcntl
 import json
 import os
 import socket
@@ -73,8 +74,8 @@ LOOK = r"""() => {
       const from = /^(img|iframe|object|embed|video|audio|source|link|script)$/i.test(one.tagName) && (one.src || one.href);
       if (from && !/^(data|blob):/.test(from) && new URL(from, location).host !== location.host)
         wrong.push(`${one.tagName} from ${from}`);
-      const away = one.tagName === "A" && one.href && !["http:", "https:", location.protocol].includes(one.protocol);
-      if (away) wrong.push(one.outerHTML);
+      const odd = one.tagName === "A" && one.href && !["http:", "https:", location.protocol].includes(one.protocol);
+      if (odd) wrong.push(one.outerHTML);
       if (one.tagName === "SCRIPT" && /window.hit/.test(one.text)) wrong.push(one.outerHTML);
       if (one.shadowRoot) walk(one.shadowRoot);
     }
@@ -216,7 +217,9 @@ def evil_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evil_app(evil_home: Path) -> Iterator[str]:
-    """The app over that database; `kb serve` would load the project's timeline first."""
+    """The app over that database; `kb serve` would load the project's timeline first. No supervisor can start there."""
+    held = (evil_home / "supervisor.lock").open("a+")
+    fcntl.flock(held, fcntl.LOCK_EX)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -233,6 +236,7 @@ def evil_app(evil_home: Path) -> Iterator[str]:
     server.kill()
     server.wait()
     end_processes_of(evil_home)
+    held.close()
 
 
 @pytest.fixture

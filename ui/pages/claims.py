@@ -17,8 +17,9 @@ def show() -> None:
     shown = _chosen(lines)
     missing = list(dict.fromkeys(line.claim.implementation for line in lines if line.run is None))
     _launch(missing)
+    found = frame.milestones()
     for name, some in groupby(shown, key=lambda line: line.claim.milestone):
-        milestone = frame.milestones()[name]
+        milestone = found[name]
         frame.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=name)
         for line in some:
             standing.show(line)
@@ -45,13 +46,13 @@ def _tally(lines: list[Line]) -> None:
 def _chosen(lines: list[Line]) -> list[Line]:
     """What the address, or the two fields that write it, narrow the list to."""
     outcomes = [outcome for outcome in (*words.MARKS, NONE) if any(line.outcome == outcome for line in lines)]
-    papers = list(dict.fromkeys(line.claim.milestone for line in lines))
+    papers, found = list(dict.fromkeys(line.claim.milestone for line in lines)), frame.milestones()
     left, right = st.columns(2)
     given, paper = st.query_params.get("verdict"), st.query_params.get("paper")
     wanted = left.pills("Outcome", outcomes, key=frame.synced("claims-verdict", given if given in outcomes else None))
     of = right.selectbox("Paper", papers, index=None, placeholder="every paper",
                          key=frame.synced("claims-paper", paper if paper in papers else None),
-                         format_func=lambda name: frame.milestones()[name].short)  # fmt: skip
+                         format_func=lambda name: found[name].short)  # fmt: skip
     for name, value in (("verdict", wanted), ("paper", of)):
         frame.told(f"claims-{name}", value)
         if value:
