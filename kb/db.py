@@ -33,10 +33,12 @@ MIGRATIONS = {
         "ALTER TABLE run ADD COLUMN limits JSON NOT NULL DEFAULT '{}'",
         "ALTER TABLE run ADD COLUMN options JSON NOT NULL DEFAULT '{}'",
         "ALTER TABLE run ADD COLUMN token VARCHAR",
-        "ALTER TABLE run ADD COLUMN cluster VARCHAR",
-        "ALTER TABLE run ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
         "CREATE INDEX ix_run_batch ON run (batch)",
         "ALTER TABLE request ADD COLUMN value INTEGER",
+    ),
+    2: (
+        "ALTER TABLE run ADD COLUMN cluster VARCHAR",
+        "ALTER TABLE run ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
     ),
 }
 

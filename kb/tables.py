@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-VERSION = 2  # PRAGMA user_version of the files that these tables fit; db.MIGRATIONS leads from older ones
+VERSION = 3  # PRAGMA user_version of the files that these tables fit; db.MIGRATIONS leads from older ones
 
 
 class MilestoneRow(SQLModel, table=True):

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlmodel import Session
 
-from kb import db, loader, places
+from kb import db, loader, places, tables
 from kb.schema import Milestone
 from kb.tables import Run
 
@@ -111,21 +111,40 @@ def test_another_versions_file_is_refused_unchanged(engine: Engine) -> None:
         db.open_database()
 
 
-def test_a_database_of_the_version_before_keeps_its_runs(tmp_path: Path) -> None:
+OLDER = {  # what leads back to a version from the next
+    2: ("ALTER TABLE run DROP COLUMN cluster", "ALTER TABLE run DROP COLUMN attempts"),
+    1: (
+        "DROP INDEX ix_run_batch",
+        *(
+            f"ALTER TABLE run DROP COLUMN {name}"
+            for name in ("priority", "batch", "place", "limits", "options", "token")
+        ),
+        "ALTER TABLE request DROP COLUMN value",
+        "DROP TABLE device",
+    ),
+}
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_a_database_of_an_older_version_keeps_its_runs(version: int, tmp_path: Path) -> None:
     path = tmp_path / "old.sqlite3"
-    db.open_database(path).dispose()
-    with sqlite3.connect(path) as connection:  # back to version 1, with a run in it
-        connection.execute("DROP INDEX ix_run_batch")
-        for column in ("priority", "batch", "place", "limits", "options", "token"):
-            connection.execute(f"ALTER TABLE run DROP COLUMN {column}")
-        connection.execute("ALTER TABLE request DROP COLUMN value")
-        connection.execute("DROP TABLE device")
-        connection.execute(
-            "INSERT INTO run (id, implementation, preset, device, status, submitted, source_hash, settings, changes, "
-            "variables, done, total, note) "
-            "VALUES ('r', 'dropout', 'quick', 'cpu', 'queued', 1.0, 'x', '{}', '{}', '{}', 0, 0, '')"
-        )
-        connection.execute("PRAGMA user_version = 1")
+    with Session(db.open_database(path)) as session:
+        session.add(Run(id="r", implementation="dropout", preset="quick", device="cpu", submitted=1.0, source_hash="x"))
+        session.commit()
+    with sqlite3.connect(path) as connection:
+        for step in range(tables.VERSION - 1, version - 1, -1):
+            for statement in OLDER[step]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
     with Session(db.open_database(path)) as session:
         run = session.get(Run, "r")
-    assert run and (run.priority, run.batch, run.limits, run.options) == (0, None, {}, {})
+        assert run and (run.implementation, run.priority, run.batch, run.limits, run.options) == (
+            "dropout",
+            0,
+            None,
+            {},
+            {},
+        )
+        assert (run.cluster, run.attempts) == (None, 1)
+        session.add(Run(id="s", implementation="dropout", preset="quick", device="cpu", submitted=2.0, source_hash="x"))
+        session.commit()
