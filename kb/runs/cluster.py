@@ -32,7 +32,7 @@ from ray.exceptions import (
 from kb import places
 from kb.runs import limits, processes
 
-ATTEMPTS = 3  # times that a run begins before the loss of a node is the end of it
+ATTEMPTS = 3  # times that a run begins, or asks to be let in, before a lost node or a refusal is the end of it
 LOST = (WorkerCrashedError, NodeDiedError, ObjectLostError, ActorDiedError)
 LOOK = 0.25  # seconds between two looks at what a run takes
 LOG = 1 << 20  # bytes of log that wait over there before they are cut
@@ -112,7 +112,16 @@ def connect(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     runtime = {"py_modules": CODE, "excludes": ["__pycache__", "share"]}
-    ray.init(address, namespace="executable-history", runtime_env=runtime, **SILENT)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            ray.init(address, namespace="executable-history", runtime_env=runtime, **SILENT)
+            return
+        except (
+            ConnectionAbortedError
+        ):  # Ray starts a server for each client of ray://; on a busy machine it may fail to
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(attempt)
 
 
 def reason(error: Exception, address: str) -> str:

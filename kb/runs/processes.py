@@ -18,7 +18,7 @@ TOKEN = "KB_WORKER"  # in the environment of a worker and, inherited, of whateve
 PIECE = 1 << 20  # bytes taken from the stream at once: one run's flood must not keep the others waiting
 GRACE_SECONDS = 5.0  # between asking a run to end and ending it
 LONGEST = 16 << 20  # bytes of one event
-# What an event must carry, and of which type; what else it carries fits the columns of its table.
+# What an event must carry beside its time, and of which type; what else it carries fits the columns of its table.
 SHAPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "ready": {"devices": list},
     "started": {"environment": dict, "source_hash": str},
@@ -65,7 +65,7 @@ class Worker:
         *lines, self.buffer = self.buffer.split(b"\n")
         if len(self.buffer) > LONGEST:
             raise ValueError(f"it yielded more than {LONGEST >> 20} MB at once")
-        return [event(line) for line in lines]
+        return [event for line in lines for event in said(line)]
 
     def ended(self) -> bool:
         return self.process.poll() is not None
@@ -115,21 +115,31 @@ class Worker:
         self.stdout.close()
 
 
-def event(line: bytes) -> dict[str, Any]:
-    """An event from its line. Raises ValueError for what is none; text that is no text is mended."""
+def said(line: bytes) -> list[dict[str, Any]]:
+    """The events of a line: one, or a list of them. Raises ValueError for what is none; text that is no text is mended."""
     try:
-        found = json.loads(line, parse_int=_number)
+        found = _decoded(line.decode())
     except ValueError:
         raise ValueError(f"it wrote {line[:60]!r} where its events go") from None
-    shape = SHAPES.get(found.get("event", "")) if isinstance(found, dict) else None
-    if shape is None or not all(isinstance(found.get(name), kind) for name, kind in (shape | {"at": float}).items()):
+    events = found if isinstance(found, list) else [found]
+    if not all(map(_is_event, events)):
         raise ValueError(f"it sent an event that none is: {line[:60]!r}")
-    return _mended(found) if rb"\u" in line else found  # type: ignore[no-any-return]
+    return _mended(events) if rb"\u" in line else events
+
+
+def _is_event(found: Any) -> bool:
+    shape = SHAPES.get(str(found.get("event"))) if isinstance(found, dict) else None
+    if shape is None or not isinstance(found.get("at"), float):
+        return False
+    return all(isinstance(found.get(name), kind) for name, kind in shape.items())
 
 
 def _number(digits: str) -> int | float:
     """Whole numbers that the database and a curve can hold; beyond them what is nearest."""
     return int(digits) if len(digits) < 19 else float(digits)
+
+
+_decoded = json.JSONDecoder(parse_int=_number).decode  # made once: json.loads makes one at every call
 
 
 def _mended(value: Any) -> Any:

@@ -4,22 +4,26 @@ It waits for one job on its standard input with torch already imported, so that 
 It writes nothing to the database. If whoever started it dies, so does it. This is the one file of kb/ that imports torch.
 """
 
+import collections
 import contextlib
 import errno
 import gc
 import hashlib
 import importlib
 import io
+import itertools
 import json
 import os
 import platform
 import resource
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -43,8 +47,9 @@ def main() -> None:
     job = wait(stream) if len(sys.argv) < 2 else json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if job is None:
         return
-    threading.Thread(target=processes.end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGTERM, _asked_to_end)
+    for aside in (processes.end_with_parent, stream.keep_flushing):
+        threading.Thread(target=aside, daemon=True).start()
+    signal.signal(signal.SIGTERM, stream.end)
     _be_first_to_go()
     os.environ.update(job["variables"])
     stream.folder = Path(job["folder"])
@@ -108,10 +113,6 @@ class AskedToEnd(BaseException):
     """Somebody wants the run to end."""
 
 
-def _asked_to_end(*_: Any) -> None:
-    raise AskedToEnd
-
-
 def _be_first_to_go() -> None:
     """Where memory runs out, Linux ends the run rather than the app."""
     with contextlib.suppress(OSError):
@@ -137,56 +138,71 @@ def devices() -> list[dict[str, Any]]:
     return [*found, {"id": "cpu", "name": processor(), "memory": None}]
 
 
+SIMPLE = {float, int, bool, str, type(None)}  # nothing that changes or may fail before it is written out
+
+
 class Events:
     """The run's side of the stream of events.
 
-    Rows are sent in batches, and none waits longer than EVERY: a training loop that yields thousands in a second spends
-    its time on training.
+    The first row goes at once, those after it in batches, and none waits longer than twice EVERY: a training loop that
+    yields thousands in a second spends its time on training.
     """
 
-    EVERY = 0.1  # seconds: nobody reads faster
+    EVERY = 0.25  # seconds: nobody reads faster
     LARGEST = 20 << 20  # bytes of a picture
     WIDEST = 4096  # pixels: browsers choke on more
 
     def __init__(self, channel: TextIO) -> None:
         self.channel, self.folder, self.figures, self.progressed = channel, Path(), 0, 0.0
-        self.waiting: list[str] = []
-        self.flushed = time.monotonic()
+        self.first = impl.kit.parallel.rank() == 0  # of several processes it speaks for all; of its failure each tells
+        self.waiting: collections.deque[Any] = collections.deque()  # lines, and rows: their times and values
+        self.flushed = 0.0
+        self.writing = self.asked = False
         self.lock = threading.RLock()  # the run's thread may be stopped, by a signal, while it holds it
-        self.something = threading.Event()
-        threading.Thread(target=self._keep_flushing, daemon=True).start()
 
     def send(self, event: str, **content: Any) -> None:
-        if impl.kit.parallel.rank() and content.get("status") != "failed":
-            return  # the first of several processes speaks for all; of its own failure each tells
-        line = encoded({"event": event, "at": time.time(), **content})
-        with self.lock:
-            self.waiting.append(line)
-        if event != "row" or len(self.waiting) > 1000:
+        if self.first or content.get("status") == "failed":
+            self.waiting.append(encoded({"event": event, "at": time.time(), **content}))
             self.flush()
-        elif not self.something.is_set():
-            self.something.set()
+
+    def row(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Little is done here, where a training loop waits: what can be written out later is. Returns a copy to keep."""
+        if len(values) > 1000:
+            raise ValueError(f"a row has {len(values):,} values; at most 1,000")
+        kept = dict(values)
+        if self.first:
+            now = time.time()
+            simple = SIMPLE.issuperset(map(type, itertools.chain(kept, kept.values())))
+            self.waiting.append((now, kept) if simple else encoded(row(now, kept)))
+            if abs(now - self.flushed) >= self.EVERY or len(self.waiting) > 1000:
+                self.flush()
+        return kept
 
     def flush(self) -> None:
         with self.lock:
-            lines, self.waiting = self.waiting, []
-            self.something.clear()
-            if lines:
-                self.channel.write("\n".join(lines) + "\n")
-                self.channel.flush()
-            self.flushed = time.monotonic()
+            self.writing = mine = threading.current_thread() is threading.main_thread()
+            waiting = [self.waiting.popleft() for _ in range(len(self.waiting))]
+            for kind, some in itertools.groupby(waiting, type):
+                for line in some if kind is str else lines(some):
+                    self.channel.write(line + "\n")
+            self.channel.flush()
+            self.flushed, self.writing = time.time(), False
+        if mine and self.asked:
+            self.asked = False
+            raise AskedToEnd
 
-    def _keep_flushing(self) -> None:
-        """The first row goes at once, those after it together."""
+    def end(self, *_: Any) -> None:
+        """Somebody wants the run to end: at once, or when a line is whole that is being written."""
+        self.asked = self.writing
+        if not self.writing:
+            raise AskedToEnd
+
+    def keep_flushing(self) -> None:
+        """What would wait for the run's next row, if that is long in coming."""
         while True:
-            self.something.wait()
-            time.sleep(max(0.0, self.flushed + self.EVERY - time.monotonic()))
-            self.flush()
-
-    def row(self, values: dict[str, Any]) -> None:
-        if len(values) > 1000:
-            raise ValueError(f"a row has {len(values):,} values; at most 1,000")
-        self.send("row", values={k: v[:1000] if isinstance(v, str) else v for k, v in values.items()})
+            time.sleep(self.EVERY)
+            if self.waiting and abs(time.time() - self.flushed) >= self.EVERY:
+                self.flush()
 
     def progress(self, done: float, total: float, note: str) -> None:
         if time.monotonic() - self.progressed >= self.EVERY or done >= total:
@@ -194,7 +210,7 @@ class Events:
             self.send("progress", done=float(done), total=float(total), note=str(note)[:300])
 
     def figure(self, name: str, caption: str, png: bytes, step: int | None) -> None:
-        if impl.kit.parallel.rank():
+        if not self.first:
             return
         safe = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "-" for c in name)[:60]
         file = f"{self.figures:04d}-{safe}.png"
@@ -241,25 +257,26 @@ def execute(job: dict[str, Any], stream: Events) -> dict[str, Any]:
         )  # cuBLAS is deterministic only with its own workspace
         torch.use_deterministic_algorithms(True, warn_only=True)
     with _counting(bool(options.get("flops"))) as counted:
-        rows = list(_yielded(module.run(config, device), stream))
+        rows = recorded(module.run(config, device), stream)
     impl.kit.parallel.leave()
     for verdict in module.check(rows):
         stream.send("verdict", **asdict(verdict))
     return dict(counted)
 
 
-def _yielded(items: Any, stream: Events) -> Any:
-    """Sends on what a run yields; its rows come out again, to be judged."""
+def recorded(items: Iterable[Any], stream: Events) -> list[dict[str, Any]]:
+    """Sends on what a run yields. Returns its rows, to be judged."""
+    rows = []
     for item in items:
         if isinstance(item, dict):
-            stream.row(item)
-            yield item
+            rows.append(stream.row(item))
         elif isinstance(item, impl.kit.Progress):
             stream.progress(item.done, item.total, item.note)
         elif isinstance(item, impl.kit.Figure):
             stream.figure(item.name, item.caption, item.png, item.step)
         else:
             raise TypeError(f"run yielded a {type(item).__name__}; it may yield dicts, Progress and Figure")
+    return rows
 
 
 @contextlib.contextmanager
@@ -278,7 +295,8 @@ def _counting(wanted: bool) -> Any:
 
 def environment(device: torch.device, options: dict[str, Any]) -> dict[str, Any]:
     """What the run ran on, as far as it can make a difference."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    module: Any = {"cuda": torch.cuda, "xpu": torch.xpu}.get(device.type)
+    name = module.get_device_name(device) if module else processor()
     return {
         "device": str(device),
         "device_name": name,
@@ -304,6 +322,9 @@ def driver() -> str | None:
 
 def processor() -> str:
     """The processor's name where the system tells it, else its architecture."""
+    if sys.platform == "darwin":
+        told = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        return told.stdout.strip() or platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -319,13 +340,16 @@ def spent(started: float) -> dict[str, float]:
         "cpu_seconds": round(own.ru_utime + own.ru_stime, 3),
         "peak_memory_bytes": own.ru_maxrss * unit,
     }
-    if torch.cuda.is_available():
-        measured["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated()
+    for module in (torch.cuda, torch.xpu):
+        if module.is_available():
+            measured["peak_device_memory_bytes"] = module.max_memory_allocated()
+    if torch.backends.mps.is_available():  # what it holds at the end: it tells no peak, and gives little back before
+        measured["peak_device_memory_bytes"] = torch.mps.driver_allocated_memory()
     return measured
 
 
 def reason(error: BaseException) -> str:
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.OutOfMemoryError) or "MPS backend out of memory" in str(error):
         return "the device ran out of memory; choose a smaller batch or preset, or device=cpu"
     if isinstance(error, AskedToEnd):
         return "it was asked to end"
@@ -337,6 +361,18 @@ def reason(error: BaseException) -> str:
 def _tuples(config: Any, changes: dict[str, Any]) -> dict[str, Any]:
     """JSON has no tuples: a setting that is one becomes one again."""
     return {key: tuple(v) if isinstance(getattr(config, key), tuple) else v for key, v in changes.items()}
+
+
+def lines(rows: Iterable[Any]) -> list[str]:
+    """Rows as they are sent: in one line, which is written and read twice as fast as many, unless that gets too long."""
+    events = [row(at, values) for at, values in rows]
+    line = encoded(events)
+    return [line] if len(line) < processes.LONGEST else [encoded(event) for event in events]
+
+
+def row(at: float, values: dict[str, Any]) -> dict[str, Any]:
+    """A row as an event. Its texts are labels, not documents."""
+    return {"event": "row", "at": at, "values": {k: v[:1000] if isinstance(v, str) else v for k, v in values.items()}}
 
 
 def _plain(value: Any) -> Any:

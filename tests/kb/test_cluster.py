@@ -1,8 +1,8 @@
 """Runs on a real Ray cluster of two nodes on this machine: streamed, cancelled, begun anew when a node is killed."""
 
+import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from kb.runs import store
 from kb.runs.store import Order
+from tests.conftest import free_port
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -28,9 +29,7 @@ def cluster() -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     small = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 << 20}
     found = Cluster(initialize_head=True, head_node_args=small | {"ray_client_server_port": port})
     found.second = found.add_node(num_cpus=1, object_store_memory=100 << 20)
@@ -104,11 +103,29 @@ def test_what_the_cluster_lacks_is_said(loaded: Engine, address: str) -> None:
 
 
 def test_a_cluster_that_isnt_there_is_said(loaded: Engine) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        nobody = f"127.0.0.1:{probe.getsockname()[1]}"
+    nobody = f"127.0.0.1:{free_port()}"
     run = ended(loaded, store.submit(loaded, "two_rings", "smoke", cluster=nobody))
     assert run.status == "failed" and nobody in run.reason and "can't be reached" in run.reason
+
+
+@pytest.mark.parametrize(("refusals", "let_in"), [(2, True), (3, False)])
+def test_a_server_that_did_not_start_is_asked_again(
+    refusals: int, let_in: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kb.runs import cluster
+
+    asked = []
+
+    def init(address: str, **_: Any) -> None:
+        asked.append(address)
+        if len(asked) <= refusals:
+            raise ConnectionAbortedError("Starting Ray client server failed")
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster.time, "sleep", lambda _: None)
+    with contextlib.nullcontext() if let_in else pytest.raises(ConnectionAbortedError):
+        cluster.connect("auto")
+    assert asked == ["auto"] * 3
 
 
 def test_a_lost_node_costs_only_time(loaded: Engine, cluster: Any, until: Until) -> None:

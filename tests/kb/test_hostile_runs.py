@@ -46,6 +46,12 @@ RUNS = {
     "many": "for i in range(cfg.n): yield dict(step=i, loss=float('nan') if i % 2 else float('inf'))",
     "fast": "for i in range(cfg.n): yield dict(step=i, loss=1.0)",
     "words": r"yield dict(word='\ud800 \x00 \u202e <b>', bytes='\udcff'); yield Progress(1, 2, '\ud800 \x00')",
+    "reuses": (
+        "import torch\n    x, row = torch.zeros(()), {}\n"
+        "    for i in range(5): x.fill_(i); row.update(step=i, loss=x); yield row\n"
+        "    for i in range(5, 9): row.update(step=i, loss=float(i)); yield row"
+    ),
+    "card": "import torch\n    raise torch.OutOfMemoryError('CUDA out of memory.')\n    yield dict(step=0)",
     "large": "yield dict(word=['x' * 1000] * 40_000)",
     "wide": "yield {f'k{i}': i for i in range(5_000)}",
     "picture": (
@@ -260,6 +266,19 @@ def test_a_paused_run_stands_still_and_others_go_on(copy: Path, until: Callable[
     assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
     kb(copy, "pause", run_id, "--json")
     assert kb(copy, "stop", run_id, "--json")[1][0]["status"] == "cancelled", "a paused run can be stopped, too"
+
+
+def test_a_row_is_what_it_was_when_it_was_yielded(copy: Path) -> None:
+    done = run(copy, "reuses")
+    losses = (
+        "SELECT json_group_array(\"values\" ->> '$.loss') FROM (SELECT * FROM run_row WHERE run = ? ORDER BY number)"
+    )
+    assert json.loads(one(copy, losses, done["id"])) == list(range(9))
+
+
+def test_a_device_without_memory_says_what_to_do(copy: Path) -> None:
+    done = run(copy, "card")
+    assert done["status"] == "failed" and "choose a smaller batch or preset, or device=cpu" in done["reason"]
 
 
 def test_priority_and_batches(copy: Path, until: Callable[..., Any]) -> None:

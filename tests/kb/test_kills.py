@@ -67,12 +67,12 @@ def test_kills_at_random_moments(loaded: Engine, until: Callable[..., object]) -
                     assert run.reason, run
                     assert (whom, run.status) in {("worker", "failed"), ("supervisor", "interrupted")}, (whom, run)
             submitter.kill()
-    _check(loaded, submitted)
+    check(loaded, submitted)
     until(lambda: not any(alive(process.pid) for process in _left(tokens)))
     print(f"{TRIALS} kills: {ended}")
 
 
-def _check(engine: Engine, submitted: list[str]) -> None:
+def check(engine: Engine, submitted: list[str]) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
         assert sorted(connection.execute(text("SELECT id FROM run")).scalars()) == sorted(submitted)
