@@ -177,6 +177,15 @@ def torch_gap(nets: Nets, at: int, z: Tensor) -> float:
 
 def run(cfg: Config, device: torch.device) -> Iterator[Event]:
     kinds = {"context": True, "no context": False}
+    pairs = [(name, seed) for name in kinds for seed in range(cfg.seed, cfg.seed + cfg.seeds)]
+    seeds = [seed for _, seed in pairs]
+    nets = Nets(cfg.H, seeds, [kinds[name] for name, _ in pairs], cfg.init, device)
+    test = test_sequences(seeds, cfg, device)
+    before = states(nets, 0, test[0, 0])
+    for (name, seed), e in zip(pairs, errors(nets, test[:, :, :60]), strict=True):
+        third, others = split(e[None])
+        yield dict(net=name, seed=seed, step=0, third_bit=float(third), other_bits=float(others))
+
     total = 2.0 * cfg.passes
     rates: dict[str, float] = {}
     trials = [(n, r, cfg.seed + 1_000_003 + s) for n in kinds for r in cfg.rates for s in range(cfg.tuning_seeds)]
@@ -192,11 +201,6 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
         rates[name] = cfg.rates[int(score.argmin())]
         yield dict(net=name, rate=rates[name])
 
-    pairs = [(name, seed) for name in kinds for seed in range(cfg.seed, cfg.seed + cfg.seeds)]
-    seeds = [seed for _, seed in pairs]
-    nets = Nets(cfg.H, seeds, [kinds[name] for name, _ in pairs], cfg.init, device)
-    test = test_sequences(seeds, cfg, device)
-    before = states(nets, 0, test[0, 0])
     every = -(-cfg.passes // 30)
     for done in train(
         nets, sequences(seeds, cfg.streams, cfg.bits, device), column([rates[n] for n, _ in pairs], device), cfg

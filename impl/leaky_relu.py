@@ -169,15 +169,18 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
         sizes = [x.shape[1], *[cfg.H] * layers, 10]
         for name, f in units(cfg).items():
             gain = 1.0 if name == "tanh" else 2.0
-            nets = Nets(sizes, trials, gain, device)
-            for step, _ in train(nets, f, x, y, trials, trial_rates, cfg):
+            nets, history[name] = Nets(sizes, seeds, gain, device), []
+            for seed, before in zip(seeds, errors(nets, f, x_valid, y_valid).tolist(), strict=True):
+                yield dict(net=name, layers=layers, seed=seed, step=0, valid_error=before)
+
+            tuned = Nets(sizes, trials, gain, device)
+            for step, _ in train(tuned, f, x, y, trials, trial_rates, cfg):
                 done += layers * len(trials)
                 if step % 10 == 0:
                     yield Progress(done, total, f"{name}, {layers} layers: trying the rates")
-            wrong = errors(nets, f, x_valid, y_valid).view(len(cfg.rates), cfg.trials).mean(1)
+            wrong = errors(tuned, f, x_valid, y_valid).view(len(cfg.rates), cfg.trials).mean(1)
             rate = min(zip(wrong.tolist(), cfg.rates, strict=True))[1]
 
-            nets, history[name] = Nets(sizes, seeds, gain, device), []
             for step, loss in train(nets, f, x, y, seeds, [rate] * len(seeds), cfg):
                 done += layers * len(seeds)
                 if step % 10 == 0:

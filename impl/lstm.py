@@ -173,6 +173,9 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
         make = getattr(torch.optim, cfg.optimizer)
         optimizer = make([{"params": group.weights, "lr": rate} for group, rate in zip(groups, cfg.rates, strict=True)])
         draws = generators(seeds, 4)
+        right = correct(groups[0], validation, stacked(groups))
+        for (rate, seed), share in zip(labels, right.tolist(), strict=True):
+            yield dict(net=name, rate=rate, seed=seed, step=0, validation_correct=share)
         for step in range(1, cfg.updates + 1):
             x, length, target = several(cfg.batch, cfg.T, draws, len(cfg.rates), device)
             loss = (target - answer(groups[0], x, length, stacked(groups))).square().mean(1)  # Eq. 16, [N]

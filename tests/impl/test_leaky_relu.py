@@ -90,8 +90,8 @@ def test_a_tanh_unit_is_off_at_its_lower_end_only() -> None:
 
 def test_a_training_is_recorded_while_it_goes_on(smoke: list[Row]) -> None:
     curve = [row for row in smoke if row["net"] == "leaky" and row["seed"] == 0 and "step" in row]
-    assert [row["step"] for row in curve] == list(range(1, SMOKE.updates + 1))
-    assert len({row["loss"] for row in curve}) == len(curve)
+    assert [row["step"] for row in curve] == list(range(SMOKE.updates + 1))
+    assert len({row["loss"] for row in curve[1:]}) == SMOKE.updates
     assert len({row["valid_error"] for row in curve}) > 1
 
 
