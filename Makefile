@@ -26,6 +26,7 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.knowledge
 	$(BIN)/python -m benchmarks.runs
+	$(BIN)/python -m benchmarks.app
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -422,7 +422,7 @@ def serve(args: argparse.Namespace) -> None:
         "logger.hideWelcomeMessage": "true",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(places.APP), *flags])
+    os.execv(sys.executable, [sys.executable, "-m", "ui.serve", "run", str(places.APP), *flags])
 
 
 if __name__ == "__main__":

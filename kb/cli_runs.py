@@ -238,7 +238,7 @@ def rows(args: argparse.Namespace) -> None:
             raise Wrong("TensorBoard reads folders: say which with --to FOLDER")
         print(yielded.tensorboard(engine, args.run, args.to))
         return
-    write = yielded.csv if args.format == "csv" else yielded.lines
+    write = yielded.csv if args.format == "csv" and not args.json else yielded.lines
     if args.to is None:
         write(engine, args.run, sys.stdout)
         return

@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 from sqlalchemy import Engine
+from streamlit.errors import StreamlitAuthError
 
 from kb import db
 from kb.runs.store import Unwritable
@@ -143,13 +144,14 @@ def unreadable(error: Exception) -> None:
 def may_launch() -> bool:
     """Whether this visitor may start and stop runs: not with `kb serve --read-only`, and where Streamlit's own sign-in is set
     up (an [auth] section in .streamlit/secrets.toml), only who has signed in."""
-    if os.environ.get("KB_READ_ONLY"):
-        return False
+    return not os.environ.get("KB_READ_ONLY") and (not _guarded() or bool(st.user.get("is_logged_in")))
+
+
+def _guarded() -> bool:
     try:
-        guarded = "auth" in st.secrets
+        return "auth" in st.secrets
     except FileNotFoundError:  # no secrets at all
-        guarded = False
-    return not guarded or bool(st.user.is_logged_in)
+        return False
 
 
 def why_not() -> None:
@@ -157,7 +159,19 @@ def why_not() -> None:
     if os.environ.get("KB_READ_ONLY"):
         st.caption("Served for reading only: nothing can be run from here.")
     elif st.button("Sign in to run it", icon=":material/login:", key="sign-in"):
-        st.login()
+        try:
+            st.login()
+        except StreamlitAuthError as error:  # what is set up isn't whole, or Authlib isn't there
+            st.error(plain(str(error)), icon=":material/error:")
+
+
+def signed_in() -> None:
+    """Who has signed in, and the way out; nothing where nobody has to."""
+    if _guarded() and st.user.get("is_logged_in"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Signed in as {plain(str(st.user.get('name') or st.user.get('email') or 'somebody'))}.")
+            if st.button("Sign out", icon=":material/logout:", type="tertiary"):
+                st.logout()
 
 
 @contextlib.contextmanager
@@ -187,11 +201,6 @@ def plain(words: str) -> str:
     """Text from a file, for where Streamlit reads markdown: one line, and nothing in it is markup."""
     line = SHORTHAND.sub(rf"\g<0>{JOINER}", " ".join(words.split()))
     return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-=!|$:~&." else c for c in line)
-
-
-# In a story: a picture, a link or a definition that isn't of the web's, an address in <> that isn't.
-ELSEWHERE = re.compile(r"!(?=\[)|\](?=[(:](?!\s*<?https?://))|<(?!https?://)(?=[a-z][a-z0-9+.-]+:)", re.IGNORECASE)
-FENCE = re.compile(r"^([ \t>*+\d.)-]*(?:`{3,}(?=[^`]*$)|~{3,})).*")
 
 
 # In a story: a picture, a link or a definition that isn't of the web's, an address in <> that isn't.

@@ -71,7 +71,12 @@ def when(date: str) -> str:
 
 def verdict(outcome: str) -> str:
     """A verdict as HTML: a mark, a colour and the words."""
-    return f'<span class="kb-verdict kb-verdict-{outcome.replace(" ", "-")}">{MARKS.get(outcome, "")} {escape(outcome)}</span>'
+    return f'<span class="kb-verdict {shade(outcome)}">{MARKS.get(outcome, "")} {escape(outcome)}</span>'
+
+
+def shade(outcome: str) -> str:
+    """The class that colours a verdict."""
+    return f"kb-verdict-{outcome.replace(' ', '-')}"
 
 
 def number(value: float | None) -> str:
@@ -82,35 +87,39 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) < 1e9 and abs(value) >= 1e3 else f"{value:.2g}"
 
 
-def figures(claim: ClaimRow, measured: RunVerdict | None, where: str = "here") -> None:
-    """What the paper says and what was measured, `here` or on `record`, one under the other."""
+def figures(claim: ClaimRow, measured: RunVerdict | None, where: str = "here") -> str:
+    """What the paper says and what was measured, `here` or on `record`, one under the other, as HTML."""
     given: dict[str, Any] = claim.published or {}
     paper = (number(given.get("baseline")), number(given.get("idea")), given.get("unit", "no figure published"))
     rows = [("", "baseline", "idea", ""), ("paper", *paper)]
     if measured:
         rows.append((where, number(measured.baseline), number(measured.measured), measured.unit + _gain(measured)))
     cells = "".join(f"<span>{escape(cell)}</span>" for row in rows for cell in row)
-    st.html(f'<div class="kb-figures">{cells}</div>')
+    return f'<div class="kb-figures">{cells}</div>'
 
 
-def dumbbell(claim: ClaimRow, measured: RunVerdict | None, where: str = "here") -> None:
-    """The step from baseline to idea, in the paper and as measured, each on its own scale: their units may differ."""
+def dumbbell(claim: ClaimRow, measured: RunVerdict | None, where: str = "here") -> str:
+    """The step from baseline to idea, in the paper and as measured, as HTML; each on its own scale: their units may differ."""
     given: dict[str, Any] = claim.published or {}
     steps = {"paper": (given.get("baseline"), given.get("idea"))}
-    if measured:
+    if measured and measured.low is not None:  # an identity has no step
         steps[where] = (measured.baseline, measured.measured)
     whole = {who: (a, b) for who, (a, b) in steps.items() if a is not None and b is not None and a != b}
     if not whole:
-        return
+        return ""
     rows = []
     for who, (baseline, idea) in whole.items():
         low, high = min(0.0, baseline, idea), max(0.0, baseline, idea)
-        a, b = (round(100 * (value - low) / (high - low), 1) for value in (baseline, idea))
-        line = f'<i class="kb-line" style="left: {min(a, b)}%; width: {abs(b - a):.1f}%"></i>'
-        ends = f'<i class="kb-from" style="left: {a}%"></i><i style="left: {b}%"></i>'
-        rows.append(f"<small>{who}</small><div>{line}{ends}</div>")
+        a, b = (100 * (value - low) / (high - low) for value in (baseline, idea))
+        rows.append(f"<small>{who}</small>{step(a, b)}")
     said = "; ".join(f"{who}: from {number(a)} to {number(b)}" for who, (a, b) in whole.items())
-    st.html(f'<div class="kb-dumbbell" role="img" aria-label="{escape(said)}">{"".join(rows)}</div>')
+    return f'<div class="kb-dumbbell" role="img" aria-label="{escape(said)}">{"".join(rows)}</div>'
+
+
+def step(a: float, b: float) -> str:
+    """From a ring at `a` to a dot at `b`, percent of the width, as HTML."""
+    line = f'<i class="kb-line" style="left: {min(a, b):.1f}%; width: {abs(b - a):.1f}%"></i>'
+    return f'<div>{line}<i class="kb-from" style="left: {a:.1f}%"></i><i style="left: {b:.1f}%"></i></div>'
 
 
 def _gain(measured: RunVerdict) -> str:
@@ -140,6 +149,9 @@ def memory(size: float) -> str:
 
 def device(run: Run) -> str:
     """The device a run got, or the one it asked for while it hasn't begun."""
-    if not run.environment:
-        return run.device
-    return f"{run.environment['device']} ({run.environment['device_name']})"
+    return named(run.environment) if run.environment else run.device
+
+
+def named(environment: dict[str, Any]) -> str:
+    """The device of a run's or of the record's environment."""
+    return f"{environment['device']} ({environment['device_name']})"

@@ -2,18 +2,18 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from kb import places
-from tests.conftest import end_processes_of
+from tests.conftest import end_processes_of, free_port
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 FLAGS = [
@@ -45,32 +45,41 @@ def app_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def app(app_home: Path) -> Iterator[str]:
-    """The address of the app, served as a person would serve it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """The address of the app."""
+    port = free_port()
+    server = serve(app_home, port)
+    yield f"http://localhost:{port}"
+    server.kill()
+    server.wait()
+    end_processes_of(app_home)
+
+
+def serve(home: Path, port: int) -> subprocess.Popen[str]:
+    """The app on this port, served as a person would serve it, when it answers."""
     environment = {key: value for key, value in os.environ.items() if key != "KB_DATA"}
     server = subprocess.Popen(
         [sys.executable, "-m", "kb.cli", "serve"],
-        env=environment | {"KB_HOME": str(app_home), "PORT": str(port)},
+        env=environment | {"KB_HOME": str(home), "PORT": str(port)},
         cwd=places.ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
-    address = f"http://localhost:{port}"
     assert server.stdout
+    address = f"http://localhost:{port}"
     while address not in (line := server.stdout.readline()):
         assert line or server.poll() is None, "kb serve ended"
+    answers(address, server)
+    return server
+
+
+def answers(address: str, server: subprocess.Popen[Any]) -> None:
+    """Waits until the app answers there."""
     while True:
         try:
             urllib.request.urlopen(f"{address}/_stcore/health", timeout=5)
-            break
+            return
         except OSError:
             assert server.poll() is None, "the app ended"
-    yield address
-    server.kill()
-    server.wait()
-    end_processes_of(app_home)
 
 
 @pytest.fixture

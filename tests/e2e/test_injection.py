@@ -6,11 +6,9 @@ Each text begins with the name of its field, so that a page can be asked whether
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,8 @@ from sqlmodel import Session
 
 from kb import db, implementations, places
 from kb.tables import Artifact, Run, RunRow, RunVerdict
-from tests.conftest import end_processes_of
+from tests.conftest import end_processes_of, free_port
+from tests.e2e.conftest import answers
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -220,18 +219,11 @@ def evil_app(evil_home: Path) -> Iterator[str]:
     """The app over that database; `kb serve` would load the project's timeline first. No supervisor can start there."""
     held = (evil_home / "supervisor.lock").open("a+")
     fcntl.flock(held, fcntl.LOCK_EX)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(places.APP), f"--server.port={port}"]
     server = subprocess.Popen(command, env=os.environ | {"KB_HOME": str(evil_home)}, cwd=places.SHARE)
     address = f"http://127.0.0.1:{port}"
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=5)
-            break
-        except OSError:
-            assert server.poll() is None, "the app ended"
+    answers(address, server)
     yield address
     server.kill()
     server.wait()

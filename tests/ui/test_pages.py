@@ -235,17 +235,31 @@ def test_the_search_box_above_the_timeline(loaded: Engine) -> None:
 
 
 def test_claims_count_what_was_measured(a_run: str, loaded: Engine) -> None:
-    assert "0 verdicts are from runs on this machine" in words(opened("claims")), "a failed run proves nothing"
+    assert "from runs on this machine: 0," in words(opened("claims")), "a failed run proves nothing"
     with Session(loaded) as session:
         run = session.get(Run, a_run)
         assert run
-        run.status = "succeeded"
+        run.status, run.environment = "succeeded", {"device": "cuda:0", "device_name": "A <b>card</b>"}
         session.add(run)
         session.commit()
     app = opened("claims")
-    assert " 1 verdicts are from runs on this machine" in words(app)
+    assert "from runs on this machine: 1," in words(app)
     only = words(opened("claims", verdict="inconclusive", paper="dropout"))
     assert "~ inconclusive" in only and "✓" not in only
+    there = opened("claims", device="cuda:0 (A <b>card</b>)")
+    assert there.selectbox[1].label == "Device"
+    assert [html for html in words(there).split("\n") if "kb-standing" in html] == [
+        html
+        for html in words(opened("claims", paper="dropout")).split("\n")
+        if "~ inconclusive" in html and "here" in html
+    ]
+
+
+def test_published_against_measured_is_one_picture(a_run: str, loaded: Engine) -> None:
+    picture = next(html for html in words(opened("claims")).split("\n") if "kb-against" in html)
+    assert "Dropout: lower test error" in picture and "0.84 → 0.92" in picture, "1.35 of 1.60, and what the record has"
+    assert "Back-propagation" not in picture, "an identity has no baseline"
+    assert "kb-against" not in words(opened("claims", paper="backprop"))
 
 
 def test_runs_side_by_side(a_run: str, loaded: Engine) -> None:
@@ -259,6 +273,12 @@ def test_runs_side_by_side(a_run: str, loaded: Engine) -> None:
     differing, *_ = app.dataframe
     assert set(differing.value["setting"]) == {"preset", "seed"}
     assert list(differing.value["dropout-2"]) == ["full", "7"]
+
+
+def test_explore_draws_a_few_hits_and_more_when_asked(loaded: Engine) -> None:
+    assert "106 milestones, the first 20 shown" in words(opened("search"))
+    assert "106 milestones, the first 50 shown" in words(opened("search", all="1"))
+    assert "shown" not in words(opened("search", q="author:hinton"))
 
 
 def test_sql_is_answered_and_refused(loaded: Engine) -> None:
@@ -287,3 +307,15 @@ def test_served_for_reading_only_nothing_can_be_launched(
     assert not app.button and "Served for reading only" in words(app)
     assert not opened("run", id=a_run).button
     assert not opened("claims").button
+
+
+def test_where_sign_in_is_set_up_only_who_has_signed_in_may_run(a_run: str, loaded: Engine) -> None:
+    for page, query in (("milestone", {"id": "dropout"}), ("run", {"id": a_run})):
+        app = AppTest.from_function(draw, args=(page,), default_timeout=SECONDS)
+        app.secrets["auth"] = {"redirect_uri": "http://localhost:8501/oauth2callback", "cookie_secret": "hush"}
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception
+        assert [button.label for button in app.button] in (["Sign in to run it"], []), "nothing runs"
+        assert page == "run" or app.button, "and there is a way in"

@@ -18,11 +18,18 @@ def show() -> None:
     missing = list(dict.fromkeys(line.claim.implementation for line in lines if line.run is None))
     _launch(missing)
     found = frame.milestones()
+    if drawn := standing.picture(shown, lambda name: found[name].short):
+        st.header("Published against measured", anchor=False)
+        st.caption(
+            "How many times the baseline the idea is: the ring in the paper, the dot as measured. With smaller nets and data, "
+            "and not always of the same thing: the side of 1 counts, hardly the distance."
+        )
+        st.html(drawn)
+        st.header("One by one", anchor=False)
     for name, some in groupby(shown, key=lambda line: line.claim.milestone):
         milestone = found[name]
         frame.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=name)
-        for line in some:
-            standing.show(line)
+        standing.show(some)
     if not shown:
         st.info("No claim fits; choose another outcome or paper.")
 
@@ -30,7 +37,7 @@ def show() -> None:
 def _tally(lines: list[Line]) -> None:
     counts = {outcome: sum(line.outcome == outcome for line in lines) for outcome in (*words.MARKS, NONE)}
     parts = "".join(
-        f'<span class="kb-verdict-{"none" if outcome == NONE else outcome.replace(" ", "-")}" '
+        f'<span class="{words.shade("none" if outcome == NONE else outcome)}" '
         f'style="flex-grow:{count}" title="{count} {outcome}"></span>'
         for outcome, count in counts.items() if count
     )  # fmt: skip
@@ -38,28 +45,41 @@ def _tally(lines: list[Line]) -> None:
     here = sum(line.run is not None for line in lines)
     st.html(f'<div class="kb-tally" role="img" aria-label="{said}">{parts}</div>')
     st.markdown(
-        f"**{len(lines)} claims:** {said}. {here} verdicts are from runs on this machine, "
-        f"{sum(line.recorded is not None for line in lines)} from the repository's record."
+        f"**{len(lines)} claims:** {said}. Verdicts from runs on this machine: {here}, "
+        f"from the repository's record: {sum(line.recorded is not None for line in lines)}."
     )
 
 
 def _chosen(lines: list[Line]) -> list[Line]:
-    """What the address, or the two fields that write it, narrow the list to."""
+    """What the address, or the fields that write it, narrow the list to; devices where there is more than one."""
     outcomes = [outcome for outcome in (*words.MARKS, NONE) if any(line.outcome == outcome for line in lines)]
     papers, found = list(dict.fromkeys(line.claim.milestone for line in lines)), frame.milestones()
-    left, right = st.columns(2)
-    given, paper = st.query_params.get("verdict"), st.query_params.get("paper")
-    wanted = left.pills("Outcome", outcomes, key=frame.synced("claims-verdict", given if given in outcomes else None))
-    of = right.selectbox("Paper", papers, index=None, placeholder="every paper",
-                         key=frame.synced("claims-paper", paper if paper in papers else None),
-                         format_func=lambda name: found[name].short)  # fmt: skip
-    for name, value in (("verdict", wanted), ("paper", of)):
+    devices = sorted({line.device for line in lines if line.device})
+    fields = st.columns(3 if len(devices) > 1 else 2)
+    chosen = {"verdict": fields[0].pills("Outcome", outcomes, key=_field("verdict", outcomes))}
+    chosen["paper"] = fields[1].selectbox("Paper", papers, index=None, placeholder="every paper", key=_field("paper", papers),
+                                format_func=lambda name: found[name].short)  # fmt: skip
+    if len(devices) > 1:
+        chosen["device"] = fields[2].selectbox(
+            "Device", devices, index=None, placeholder="every device", key=_field("device", devices)
+        )
+    for name, value in chosen.items():
         frame.told(f"claims-{name}", value)
         if value:
             st.query_params[name] = value
         elif name in st.query_params:
             del st.query_params[name]
-    return [line for line in lines if (not wanted or line.outcome == wanted) and (not of or line.claim.milestone == of)]
+    return [line for line in lines if all(value in (None, _has(line)[name]) for name, value in chosen.items())]
+
+
+def _has(line: Line) -> dict[str, str | None]:
+    return {"verdict": line.outcome, "paper": line.claim.milestone, "device": line.device}
+
+
+def _field(name: str, options: list[str]) -> str:
+    """The key of the field that shows what the address narrows the list to."""
+    given = st.query_params.get(name)
+    return frame.synced(f"claims-{name}", given if given in options else None)
 
 
 def _launch(missing: list[str]) -> None:

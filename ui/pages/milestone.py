@@ -123,8 +123,7 @@ def _spec(entry: dict[str, Any]) -> None:
 
 def _claims(row: MilestoneRow) -> None:
     st.header("What it claims", anchor="claims")
-    for line in standing.of([claim for claim in db.claims(frame.engine()) if claim.milestone == row.id]):
-        standing.show(line)
+    standing.show(standing.of([claim for claim in db.claims(frame.engine()) if claim.milestone == row.id]))
 
 
 def _launch(implementation: Implementation) -> None:
@@ -150,13 +149,17 @@ def _launch(implementation: Implementation) -> None:
     )
     given = implementation.presets[preset or "quick"]
     shown = given | (like.changes if like and like.preset == preset else {})
-    with st.form(f"launch-{implementation.name}-{preset}", border=False):
+    with st.form(f"launch-{implementation.name}", border=False):
         with st.expander("Settings", icon=":material/tune:", expanded=like is not None):
             if like:
                 st.caption(frame.plain(f"as in run {like.id}"))
             device = _device(like.device if like else "auto")
-            texts = {setting.name: _field(setting, shown[setting.name]) for setting in implementation.settings}
+            texts = {
+                setting.name: _field(setting, shown[setting.name], key=f"{implementation.name}-{preset}-{setting.name}")
+                for setting in implementation.settings
+            }
         pressed = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
+    frame.signed_in()
     if not pressed:
         return
     changed = {name: text for name, text in texts.items() if text != _text(given[name])}
@@ -182,9 +185,10 @@ def _device(wanted: str) -> str:
     return str(st.selectbox("device", ids, index=ids.index(wanted), format_func=lambda id: names.get(id, id)))
 
 
-def _field(setting: Setting, value: Any) -> str:
+def _field(setting: Setting, value: Any, key: str) -> str:
     """A setting as a field; it is parsed as the command line's `--set` is."""
-    return str(st.text_input(setting.name, _text(value), help=f"{setting.type}; {frame.plain(setting.comment)}"))
+    about = f"{setting.type}; {frame.plain(setting.comment)}"
+    return str(st.text_input(setting.name, _text(value), help=about, key=key))
 
 
 def _text(value: Any) -> str:

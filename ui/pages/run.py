@@ -11,7 +11,7 @@ from kb.shown import number
 from kb.tables import Run
 from ui import charts, frame, words
 
-REFRESH = 0.6  # seconds between two looks at a run that moves
+REFRESH = 1.0  # seconds between two looks at a run that moves
 SOON = 0.15  # the same, before its first curve
 MOST_ROWS = 20_000  # that curves are drawn from; a run may have a million
 
@@ -160,7 +160,7 @@ def _verdicts(run: Run) -> None:
                 st.markdown(frame.plain(measured.claim) + " (no longer on the timeline)")
                 continue
             st.markdown(f"{frame.plain(claim.says)} :gray[{frame.plain(claim.where)}]")
-            words.figures(claim, measured)
+            st.html(words.figures(claim, measured))
             st.caption(frame.plain(f"{measured.rule}; {measured.n} pairs or values"))
 
 

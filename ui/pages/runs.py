@@ -6,15 +6,17 @@ from kb.runs import store
 from ui import frame, words
 
 SHOWN = 100
+MOVES = 2.0  # seconds between two looks while a run moves: with twenty people here, ten looks a second
+RESTS = 4.0  # the same, while none does
 
 
 def show() -> None:
     st.title("Runs", anchor=False)
     found = store.latest(frame.engine(), limit=SHOWN)
     moving = any(run.status not in store.ENDED for run in found)
-    st.fragment(_list, run_every=1.0 if moving else None)(moving)
+    st.fragment(_list, run_every=MOVES if moving else None)(moving)
     if not moving:
-        st.fragment(_wait, run_every=1.0)(found[0].id if found else None)
+        st.fragment(_wait, run_every=RESTS)(found[0].id if found else None)
 
 
 def _wait(newest: str | None) -> None:

@@ -19,6 +19,7 @@ EXAMPLES = (
     "author:hinton",
 )
 PLACES = {"timeline": "The timeline", "literature": "Imported literature", "sql": "SQL"}
+FEW = 20  # hits drawn at once
 FILES = {
     "json": "json",
     "csv": "csv",
@@ -64,7 +65,7 @@ def _timeline() -> None:
         frame.unreadable(error)
         return
     if answer.correction:
-        st.info(f"Nothing matches as written; these match {frame.plain(answer.correction)}.")
+        st.info(f"No milestone has all of these words; shown is what {frame.plain(answer.correction)} finds.")
         if answer.hits:
             frame.about(answer.hits[0])
     results, facets = st.columns([3, 1], gap="large")
@@ -76,15 +77,18 @@ def _timeline() -> None:
 
 
 def _results(answer: box.Answer) -> None:
-    shown = f", the first {len(answer.hits)} shown" if answer.total > len(answer.hits) else ""
+    hits = answer.hits if st.query_params.get("all") else answer.hits[:FEW]
+    shown = f", the first {len(hits)} shown" if answer.total > len(hits) else ""
     st.caption(f"{answer.total} milestone{'' if answer.total == 1 else 's'}{shown}")
     if not answer.total:
         st.write("Nothing on the timeline matches. Fewer words, or one of the examples above, may help.")
-    for hit in answer.hits:
+    for hit in hits:
         with st.container(border=True, gap="xsmall"):
             words.kicker(hit.track, hit.kind, words.when(hit.date), *(["runs"] if hit.implementation else []))
             frame.link("milestone", hit.title, id=hit.id)
             st.html(f"<p>{_marked(hit.snippet) or escape(hit.idea)}</p>")
+    if len(hits) < len(answer.hits):
+        frame.link("search", f"Show {len(answer.hits)}", all="1", **st.query_params.to_dict())
 
 
 def _marked(snippet: list[tuple[str, bool]]) -> str:
