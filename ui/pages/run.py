@@ -11,7 +11,7 @@ from kb.shown import number
 from kb.tables import Run
 from ui import charts, frame, words
 
-REFRESH = 1.0  # seconds between two looks at a run that moves
+REFRESH = 0.6  # seconds between two looks at a run that moves
 SOON = 0.15  # the same, before its first curve
 MOST_ROWS = 20_000  # that curves are drawn from; a run may have a million
 
