@@ -1,17 +1,20 @@
 # make app: everything set up, the timeline loaded, the app served. make test: everything set up, the tests.
-# make claims: every claim measured anew, results/ and the README's table written (under an hour on two cores).
+# make claims: every claim measured with three blocks of seeds and with its idea taken out, results/ and
+# RESULTS.md written (a night on two cores).
 # make bench: what a person waits for, beside what they would use instead (minutes).
+# make device: what an accelerator gives, with PYTHON, which must have a torch for it (under 8 minutes).
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: app test check claims bench format clean
+.PHONY: app test check claims bench device format clean
 
 app: $(READY)
 	@exec $(BIN)/kb serve
 
+# Two processes, each with one thread; the tests of a file share fixtures, so they stay together.
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -20,13 +23,18 @@ check: $(READY)
 	$(BIN)/kb check
 
 claims: $(READY)
-	$(BIN)/kb record
+	$(BIN)/kb record --seed 0 1000 2000
+	$(BIN)/kb record --broken
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.knowledge
 	$(BIN)/python -m benchmarks.runs
+	$(BIN)/python -m benchmarks.trials
 	$(BIN)/python -m benchmarks.app
+
+device:
+	$(PYTHON) -m benchmarks.device
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -1,5 +1,5 @@
-"""The app's entry: the page list, nothing else. `kb serve` starts it."""
+"""Streamlit's entry point for the app, which `kb serve` starts."""
 
-from ui import frame
+from ui import navigation
 
-frame.show()
+navigation.show()

@@ -1,4 +1,4 @@
-"""The knowledge base: the timeline's milestones, their lineage, and the runs that check their claims.
+"""The knowledge base: milestones, their lineage, and the runs that check their claims.
 
 from kb import open_kb
 kb = open_kb()
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def open_kb(path: "Path | str | None" = None) -> "KnowledgeBase":
-    """The knowledge base in the database at `path`; without it, the one in `KB_HOME`, with the timeline as its file is now.
+    """The knowledge base in the database at `path`, or else in the folder KB_HOME.
 
-    Raises ValueError if there is no timeline in the database and the file has errors; `kb check` lists them.
+    The timeline's file is loaded if it has changed. Raises ValueError if it has errors and the
+    database has no earlier timeline; `kb check` lists the errors.
     """
     from kb.knowledge import KnowledgeBase
 

@@ -1,4 +1,8 @@
-"""Opening the database and loading the timeline into it. One file, SQLite in WAL mode, many readers beside one writer."""
+"""The database: opening it, and the timeline that is stored in it.
+
+One SQLite file in WAL mode, so that many processes can read while one writes. The runs, which are
+in the same file, belong to `kb.runs`.
+"""
 
 import hashlib
 import json
@@ -10,21 +14,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Engine, Insert, TextClause, event, insert, text
-from sqlmodel import Session, SQLModel, create_engine, delete, select
+from sqlalchemy import URL, Connection, Engine, Insert, TextClause, event, insert, text
+from sqlmodel import Session, SQLModel, col, create_engine, delete, select
 
-from kb import places, tables
-from kb.schema import Executable, Milestone, date_range
-from kb.tables import ClaimRow, LinkRow, Loaded, MilestoneRow
+from kb import paths, rows, tables
+from kb.rows import Row
+from kb.schema import Milestone
+from kb.tables import ClaimRow, LinkRow, LoadedTimeline, MilestoneRow
 
+# The one place that says which SQLite is needed: the oldest that the tests have passed with. Every
+# statement keeps to it: json_extract, not `->>` (3.38); sqlite_master, not sqlite_schema (3.33).
+MIN_SQLITE_VERSION = (3, 31, 0)
 BUSY_SECONDS = 30  # how long a writer waits for another
-# What the search box reads; the tokenizer folds accents and capitals, here and in the query.
+# The search reads this; the tokenizer removes accents and capitals, here and in the query.
 FULL_TEXT = """
 CREATE VIRTUAL TABLE IF NOT EXISTS milestone_text USING fts5(
-    id, short, title, people, tags, idea, story, tokenize = "unicode61 remove_diacritics 2", prefix = '2 3'
+    id, short, title, people, tags, idea, story,
+    tokenize = "unicode61 remove_diacritics 2", prefix = '2 3'
 )
 """
-# What leads from a version to the next; create_all then makes the tables that are new.
+# The statements that update a database of a version to the next; create_all makes new tables.
 MIGRATIONS = {
     1: (
         "ALTER TABLE run ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
@@ -40,61 +49,93 @@ MIGRATIONS = {
         "ALTER TABLE run ADD COLUMN cluster VARCHAR",
         "ALTER TABLE run ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
     ),
+    3: (
+        "ALTER TABLE verdict ADD COLUMN kind VARCHAR NOT NULL DEFAULT 'paper'",
+        "ALTER TABLE verdict ADD COLUMN scale VARCHAR NOT NULL DEFAULT 'difference'",
+        "ALTER TABLE verdict ADD COLUMN note VARCHAR NOT NULL DEFAULT ''",
+    ),
 }
 
 
 class WrongVersion(RuntimeError):
-    """The database file was made by another version; the message says what to do."""
+    """Another version of this program made the file; the message says what to do."""
+
+
+class UnsupportedSQLite(RuntimeError):
+    """Python was built with a version of SQLite that is too old."""
 
 
 def open_database(path: Path | None = None) -> Engine:
-    """The database at `path` (without it, in `KB_HOME`), made if there is none.
+    """The database at `path` (by default, the one in `KB_HOME`), created if there is none.
 
-    Raises WrongVersion if another version made it, sqlalchemy.exc.DatabaseError if the file is no database.
+    Raises UnsupportedSQLite, WrongVersion if another version of this program made the file, and
+    sqlalchemy.exc.DatabaseError if the file is no database.
     """
-    path = path or places.database()
+    if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
+        raise UnsupportedSQLite(
+            f"SQLite {'.'.join(map(str, MIN_SQLITE_VERSION))} or newer is needed, and this Python "
+            f"has {sqlite3.sqlite_version}; use another Python, or update SQLite"
+        )
+    path = path or paths.database_file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(_address(path), connect_args={"timeout": BUSY_SECONDS})
-    event.listen(engine, "connect", _prepare)
+    engine = create_engine(_database_url(path), connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _configure_connection)
     with engine.connect() as connection:
-        version = connection.execute(text("PRAGMA user_version")).scalar_one()
-        if version == tables.VERSION:
+        version = _schema_version(connection)
+        if version == tables.SCHEMA_VERSION:
             return engine
         if version and version not in MIGRATIONS:
             raise WrongVersion(
-                f"{path} has version {version}, this program reads version {tables.VERSION}; "
-                f"move the file away, or set KB_HOME to another folder"
+                f"{path} has version {version}, this program reads version "
+                f"{tables.SCHEMA_VERSION}; move the file away, or set KB_HOME to another folder"
             )
         connection.execute(text("PRAGMA journal_mode = WAL"))
+    _update_schema(engine)
+    return engine
+
+
+def _schema_version(connection: Connection) -> int:
+    """0 for a new file."""
+    return int(connection.execute(text("PRAGMA user_version")).scalar_one())
+
+
+def _update_schema(engine: Engine) -> None:
+    """Creates the tables in a new file, or updates those of an older version."""
     with engine.connect() as connection, connection.begin():
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two that open an old file at once: one changes it
-        version = connection.execute(text("PRAGMA user_version")).scalar_one()
-        for step in range(version or tables.VERSION, tables.VERSION):
+        # if two processes open an old file at once, one updates it and the other waits here
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        version = _schema_version(connection) or tables.SCHEMA_VERSION
+        for step in range(version, tables.SCHEMA_VERSION):
             for statement in MIGRATIONS[step]:
                 connection.execute(text(statement))
         SQLModel.metadata.create_all(connection)
         connection.execute(text(FULL_TEXT))
-        connection.execute(text(f"PRAGMA user_version = {tables.VERSION}"))
-    return engine
+        connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
 
 
-def _address(path: Path) -> URL:
-    """In a folder that can't be written SQLite can't keep its files for several readers; it is told that nobody writes."""
+def _database_url(path: Path) -> URL:
+    """The URL of the file; in a folder that can't be written, one that opens it read-only.
+
+    There SQLite can't create the file through which readers and writers coordinate. If another
+    process has created it, mode=ro uses it; if not, nobody is writing and the file is immutable.
+    """
     if not path.exists() or os.access(path.parent, os.W_OK):
         return URL.create("sqlite", database=str(path))
-    way = "mode" if path.with_name(f"{path.name}-shm").exists() else "immutable"
-    query = {"uri": "true", way: "ro" if way == "mode" else "1"}
+    shared_memory = path.with_name(f"{path.name}-shm")
+    read_only = {"mode": "ro"} if shared_memory.exists() else {"immutable": "1"}
+    query = {"uri": "true", **read_only}
     return URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
 
 
-def _prepare(connection: sqlite3.Connection, _: Any) -> None:
-    connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: nothing committed is lost when a process dies
+def _configure_connection(connection: sqlite3.Connection, _: Any) -> None:
+    # in WAL mode this is enough to lose nothing that was committed when a process dies
+    connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What a load did, as ids."""
+    """The ids of the milestones that a load added, changed and removed."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
@@ -103,120 +144,107 @@ class Changes:
 
     def __str__(self) -> str:
         counts = {"added": self.added, "changed": self.changed, "removed": self.removed}
-        return ", ".join([*(f"{len(ids)} {verb}" for verb, ids in counts.items()), f"{self.unchanged} unchanged"])
+        return ", ".join(
+            [*(f"{len(ids)} {verb}" for verb, ids in counts.items()), f"{self.unchanged} unchanged"]
+        )
 
 
-def load(engine: Engine, milestones: Sequence[Milestone], file: Path | None = None) -> Changes:
-    """Makes the database's timeline equal to `milestones`, in one transaction. Runs aren't touched.
+def load_timeline(
+    engine: Engine, milestones: Sequence[Milestone], file: Path | None = None
+) -> Changes:
+    """Makes the stored timeline equal to `milestones`, in one transaction. Runs stay as they are.
 
-    `file` is where they came from, for `is_stale` to look at.
+    `file` is where the milestones were read from; `is_stale` compares it later.
     """
-    entries = {m.id: m.model_dump(mode="json", by_alias=True, exclude_unset=True) for m in milestones}
+    entries = {
+        m.id: m.model_dump(mode="json", by_alias=True, exclude_unset=True) for m in milestones
+    }
     with Session(engine) as session:
-        before = {row.id: row for row in session.exec(select(MilestoneRow))}
-        added, changed = [], []
-        for position, milestone in enumerate(milestones):
-            old = before.get(milestone.id)
-            if old is None:
-                added.append(milestone.id)
-            elif old.entry != entries[milestone.id]:
-                changed.append(milestone.id)
-            elif old.position != position:
-                old.position = position
-                session.add(old)
-        removed = [name for name in before if name not in entries]
-        for name in [*removed, *changed]:
-            _remove(session, name)
+        changes = _compare(session, entries)
+        for id in (*changes.removed, *changes.changed):
+            _delete_milestone(session, id)
         session.flush()
         session.expunge_all()
-        fresh = {*added, *changed}
-        new = [(n, m) for n, m in enumerate(milestones) if m.id in fresh]
-        for statement, rows in _inserts(new, entries):
-            if rows:
-                session.connection().execute(statement, rows)
-        digest = hashlib.sha256(json.dumps(list(entries.values()), sort_keys=True).encode()).hexdigest()
-        source = (str(file), _digest(file)) if file else (None, None)
-        session.merge(Loaded(digest=digest, file=source[0], file_digest=source[1]))
-        session.commit()
-    return Changes(tuple(added), tuple(changed), tuple(removed), len(entries) - len(added) - len(changed))
-
-
-def _remove(session: Session, name: str) -> None:
-    session.exec(delete(MilestoneRow).where(MilestoneRow.id == name))  # type: ignore[arg-type]
-    session.exec(delete(LinkRow).where(LinkRow.source == name))  # type: ignore[arg-type]
-    session.exec(delete(ClaimRow).where(ClaimRow.milestone == name))  # type: ignore[arg-type]
-    session.connection().execute(text("DELETE FROM milestone_text WHERE id = :id"), {"id": name})
-
-
-def _inserts(
-    new: Sequence[tuple[int, Milestone]], entries: dict[str, dict[str, Any]]
-) -> list[tuple[Insert | TextClause, list[dict[str, Any]]]]:
-    """The statements that put milestones, with their position in the file, into the tables, and the rows of each."""
-    milestones, links, claims, texts = [], [], [], []
-    for position, milestone in new:
-        first, last = date_range(milestone.date)
-        implementation = milestone.impl if isinstance(milestone, Executable) else None
-        common = {name: getattr(milestone, name) for name in ("id", "track", "kind", "title", "short", "date")}
-        milestones.append(
-            common
-            | {
-                "position": position,
-                "first": first.isoformat(),
-                "last": last.isoformat(),
-                "implementation": implementation,
-                "entry": entries[milestone.id],
-            }
-        )
-        links += [
-            {"source": milestone.id, "target": link.to, "type": link.as_, "how": link.how} for link in milestone.links
-        ]
-        for number, claim in enumerate(milestone.claims if isinstance(milestone, Executable) else []):
-            published = claim.published.model_dump(mode="json", exclude_none=True) if claim.published else None
-            claims.append(
-                {
-                    "milestone": milestone.id,
-                    "id": claim.id,
-                    "position": number,
-                    "implementation": implementation or "",
-                    "says": claim.says,
-                    "where": claim.where,
-                    "published": published,
-                }
+        _insert_milestones(session, milestones, entries, {*changes.added, *changes.changed})
+        entries_json = json.dumps(list(entries.values()), sort_keys=True)
+        session.merge(
+            LoadedTimeline(
+                digest=hashlib.sha256(entries_json.encode()).hexdigest(),
+                file=str(file) if file else None,
+                file_digest=_file_digest(file) if file else None,
             )
-        texts.append(
-            {
-                "id": milestone.id,
-                "short": milestone.short,
-                "title": milestone.title,
-                "people": ", ".join([*milestone.authors, *milestone.makers]),
-                "tags": " ".join(milestone.tags),
-                "idea": milestone.idea,
-                "story": milestone.story,
-            }
         )
-    full_text = text("INSERT INTO milestone_text VALUES (:id, :short, :title, :people, :tags, :idea, :story)")
-    return [
-        (insert(MilestoneRow), milestones),
-        (insert(LinkRow), links),
-        (insert(ClaimRow), claims),
-        (full_text, texts),
-    ]
+        session.commit()
+    return changes
 
 
-def loaded(engine: Engine) -> str | None:
-    """The digest of the timeline that is loaded: what was read from it stays true as long as this stays the same."""
+def _compare(session: Session, entries: dict[str, Row]) -> Changes:
+    """What differs from the stored timeline; an entry that was only moved gets its new position."""
+    stored = {row.id: row for row in session.exec(select(MilestoneRow))}
+    added, changed = [], []
+    for position, (id, entry) in enumerate(entries.items()):
+        row = stored.get(id)
+        if row is None:
+            added.append(id)
+        elif row.entry != entry:
+            changed.append(id)
+        elif row.position != position:
+            row.position = position
+            session.add(row)
+    removed = [id for id in stored if id not in entries]
+    unchanged = len(entries) - len(added) - len(changed)
+    return Changes(tuple(added), tuple(changed), tuple(removed), unchanged)
+
+
+def _delete_milestone(session: Session, id: str) -> None:
+    session.exec(delete(MilestoneRow).where(col(MilestoneRow.id) == id))
+    session.exec(delete(LinkRow).where(col(LinkRow.source) == id))
+    session.exec(delete(ClaimRow).where(col(ClaimRow.milestone) == id))
+    session.connection().execute(text("DELETE FROM milestone_text WHERE id = :id"), {"id": id})
+
+
+def _insert_milestones(
+    session: Session, milestones: Sequence[Milestone], entries: dict[str, Row], ids: set[str]
+) -> None:
+    """Inserts those of `milestones` that have one of these ids, with their links and claims."""
+
+    def insert_all(statement: Insert | TextClause, new_rows: list[Row]) -> None:
+        if new_rows:
+            session.connection().execute(statement, new_rows)
+
+    positioned = [(position, m) for position, m in enumerate(milestones) if m.id in ids]
+    new = [m for _, m in positioned]
+    insert_all(
+        insert(MilestoneRow),
+        [rows.milestone_row(m, position, entries[m.id]) for position, m in positioned],
+    )
+    insert_all(insert(LinkRow), [row for m in new for row in rows.link_rows(m)])
+    insert_all(insert(ClaimRow), [row for m in new for row in rows.claim_rows(m)])
+    insert_all(
+        text(
+            "INSERT INTO milestone_text VALUES (:id, :short, :title, :people, :tags, :idea, :story)"
+        ),
+        [rows.full_text_row(m) for m in new],
+    )
+
+
+def timeline_digest(engine: Engine) -> str | None:
+    """Identifies the loaded timeline: while it stays the same, all that was read stays valid.
+
+    None if nothing is loaded yet.
+    """
     with Session(engine) as session:
-        return session.exec(select(Loaded.digest)).first()
+        return session.exec(select(LoadedTimeline.digest)).first()
 
 
 def is_stale(engine: Engine, file: Path) -> bool:
-    """Whether nothing is loaded yet, or what is loaded came from `file` and the file has changed since."""
+    """Whether nothing is loaded, or what is loaded came from `file`, which has changed since."""
     with Session(engine) as session:
-        row = session.get(Loaded, 1)
-    return row is None or (row.file == str(file) and row.file_digest != _digest(file))
+        row = session.get(LoadedTimeline, 1)
+    return row is None or (row.file == str(file) and row.file_digest != _file_digest(file))
 
 
-def _digest(file: Path) -> str | None:
+def _file_digest(file: Path) -> str | None:
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError:
@@ -224,22 +252,23 @@ def _digest(file: Path) -> str | None:
 
 
 def milestones(engine: Engine) -> list[MilestoneRow]:
-    """All of the timeline, by date."""
+    """Every milestone of the timeline, by date."""
     with Session(engine) as session:
-        return list(session.exec(select(MilestoneRow).order_by(MilestoneRow.first, MilestoneRow.position)))  # type: ignore[arg-type]
+        by_date = select(MilestoneRow).order_by(col(MilestoneRow.first), col(MilestoneRow.position))
+        return list(session.exec(by_date))
 
 
-def milestone(engine: Engine, name: str) -> MilestoneRow | None:
+def milestone(engine: Engine, id: str) -> MilestoneRow | None:
     with Session(engine) as session:
-        return session.get(MilestoneRow, name)
+        return session.get(MilestoneRow, id)
 
 
 def claims(engine: Engine) -> list[ClaimRow]:
-    """Every claim of the timeline, in its order."""
+    """Every claim of the timeline, by the date of its milestone."""
     with Session(engine) as session:
         query = (
             select(ClaimRow)
-            .join(MilestoneRow, MilestoneRow.id == ClaimRow.milestone)  # type: ignore[arg-type]
-            .order_by(MilestoneRow.first, ClaimRow.milestone, ClaimRow.position)  # type: ignore[arg-type]
+            .join(MilestoneRow, col(MilestoneRow.id) == ClaimRow.milestone)
+            .order_by(col(MilestoneRow.first), col(ClaimRow.milestone), col(ClaimRow.position))
         )
         return list(session.exec(query))

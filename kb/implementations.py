@@ -1,4 +1,7 @@
-"""Reads what an implementation says of itself with `ast`, importing nothing: title, claims, settings, presets, sections."""
+"""Reads an implementation's title, claims, settings, presets and sections with `ast`.
+
+The file is not executed, so reading it needs no torch.
+"""
 
 import ast
 import hashlib
@@ -9,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kb import places
+from kb import paths
 
 PRESETS = ("smoke", "quick", "full", "paper")
 
 
 class Malformed(ValueError):
-    """A file in impl/ that doesn't keep the contract; the message names the file, the line and the remedy."""
+    """A file in impl/ breaks the contract; the message names the file, the line and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Setting:
 
 
 # Sec. 4.1, Eq. 1, Eqs. 6 to 9, Table 2, Fig. 3, App. A.2, Sec. II, Procedure 1
-PLACE = re.compile(
+REFERENCE = re.compile(
     r"\b(?:Secs?\.|Eqs?\.|Figs?\.|Tables?|App\.|Algorithm|Prop\.|Theorem|Definition|Procedure)\s"
     r"(?:[0-9]+[0-9.]*|[IVX]+\b|[A-Z](?:\.[0-9]+)*\b)(?:(?:,| to| and)\s[0-9][0-9.]*)*"
 )
@@ -35,14 +38,14 @@ PLACE = re.compile(
 
 @dataclass(frozen=True)
 class Section:
-    """A function or class of the file's top level: what it says of itself, its code without that, and its lines."""
+    """A function or class at the top level of the file."""
 
     name: str
-    doc: str
-    code: str
-    first: int
-    last: int
-    places: tuple[str, ...]  # of the paper that it names: Sec. 4, Eq. 1
+    doc: str  # the docstring
+    code: str  # without the docstring
+    first_line: int
+    last_line: int
+    references: tuple[str, ...]  # to the paper: Sec. 4, Eq. 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Implementation:
     title: str
     doc: dict[str, str]  # the docstring's sections: Claims, Deviations, Left out, Shapes
     claims: dict[str, str]  # id: what it says
+    broken: tuple[str, ...]  # the ids of the claims whose idea can be taken out
     settings: tuple[Setting, ...]
     presets: dict[str, dict[str, Any]]  # preset: every setting's value
     sections: tuple[Section, ...]
@@ -59,7 +63,11 @@ class Implementation:
 
     @property
     def source_hash(self) -> str:
-        return hashlib.sha256(self.source.encode()).hexdigest()
+        """SHA-256 of all that decides what it measures: its file and the modules of impl/kit."""
+        digest = hashlib.sha256(self.source.encode())
+        for module in sorted((self.path.parent / "kit").glob("*.py")):
+            digest.update(module.read_bytes())
+        return digest.hexdigest()
 
     @property
     def parallel(self) -> bool:
@@ -67,13 +75,13 @@ class Implementation:
         return "parallel.part(" in self.source
 
 
-def names(folder: Path = places.IMPLEMENTATIONS) -> list[str]:
-    """Every implementation there is, by file name."""
+def names(folder: Path = paths.IMPLEMENTATIONS) -> list[str]:
+    """The names of all implementations, sorted."""
     return sorted(path.stem for path in folder.glob("[a-z]*.py"))
 
 
-def read(name: str, folder: Path = places.IMPLEMENTATIONS) -> Implementation:
-    """Raises FileNotFoundError if there is no such file, Malformed if it breaks the contract of DESIGN."""
+def read(name: str, folder: Path = paths.IMPLEMENTATIONS) -> Implementation:
+    """Reads an implementation. Raises FileNotFoundError, or Malformed if it breaks the contract."""
     path = folder / f"{name}.py"
     source = path.read_text(encoding="utf-8")
     try:
@@ -82,11 +90,15 @@ def read(name: str, folder: Path = places.IMPLEMENTATIONS) -> Implementation:
         raise Malformed(f"{path}:{error.lineno or 1}:{error.offset or 1}: {error.msg}") from None
     doc = ast.get_docstring(tree)
     if not doc:
-        raise Malformed(f"{path}:1:1: no docstring; begin with the paper's title, authors and where it was published")
-    parts = doc_sections(doc)
+        raise Malformed(
+            f"{path}:1:1: no docstring; begin with the paper's title, authors "
+            f"and where it was published"
+        )
+    parts = parse_doc_sections(doc)
     if "Claims" not in parts:
         raise Malformed(
-            f'{path}:1:1: the docstring has no section "Claims"; give each claim a line: id, spaces, sentence'
+            f'{path}:1:1: the docstring has no section "Claims"; '
+            f"give each claim a line: id, spaces, sentence"
         )
     settings = _settings(tree, source, path)
     return Implementation(
@@ -95,6 +107,7 @@ def read(name: str, folder: Path = places.IMPLEMENTATIONS) -> Implementation:
         title=doc.splitlines()[0],
         doc=parts,
         claims=_claims(parts["Claims"]),
+        broken=_broken(tree),
         settings=settings,
         presets=_presets(tree, settings, path),
         sections=_sections(tree, source.splitlines()),
@@ -102,7 +115,7 @@ def read(name: str, folder: Path = places.IMPLEMENTATIONS) -> Implementation:
     )
 
 
-def doc_sections(doc: str) -> dict[str, str]:
+def parse_doc_sections(doc: str) -> dict[str, str]:
     """The docstring's sections: a capitalized heading at column 0, text from column 12 on."""
     sections: dict[str, list[str]] = {}
     heading = None
@@ -116,19 +129,36 @@ def doc_sections(doc: str) -> dict[str, str]:
 
 
 def _claims(text: str) -> dict[str, str]:
+    """What each claim says, by its id; a line that doesn't begin with an id continues a claim."""
     claims: dict[str, str] = {}
     for line in text.splitlines():
-        if found := re.match(r"([a-z0-9]+(?:-[a-z0-9]+)*)\s{2,}(\S.*)", line):
-            claims[found[1]] = found[2]
+        if match := re.match(r"([a-z0-9]+(?:-[a-z0-9]+)*)\s{2,}(\S.*)", line):
+            claims[match[1]] = match[2]
         elif claims:
             claims[next(reversed(claims))] += " " + line.strip()
     return claims
 
 
+def _broken(tree: ast.Module) -> tuple[str, ...]:
+    """The keys of the dict BROKEN (see impl.kit.broken)."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        if names == ["BROKEN"] and isinstance(value := getattr(node, "value", None), ast.Dict):
+            keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
+            return tuple(map(str, keys))
+    return ()
+
+
 def _settings(tree: ast.Module, source: str, path: Path) -> tuple[Setting, ...]:
-    config = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Config"), None)
+    """The fields of the class Config, with their defaults and the comments on their lines."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    config = next((node for node in classes if node.name == "Config"), None)
     if config is None:
-        raise Malformed(f"{path}:1:1: no class Config; write a frozen dataclass with the paper's settings as defaults")
+        raise Malformed(
+            f"{path}:1:1: no class Config; write a frozen dataclass "
+            f"with the paper's settings as defaults"
+        )
     comments = {
         token.start[0]: token.string.lstrip("# ").rstrip()
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -138,74 +168,115 @@ def _settings(tree: ast.Module, source: str, path: Path) -> tuple[Setting, ...]:
     for node in config.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             if node.value is None:
-                raise Malformed(f"{path}:{node.lineno}:{node.col_offset + 1}: {node.target.id} has no default")
+                raise Malformed(
+                    f"{path}:{node.lineno}:{node.col_offset + 1}: {node.target.id} has no default"
+                )
             default = _literal(node.value, path)
-            comment = comments.get(node.end_lineno or node.lineno, "")
+            last_line = node.end_lineno or node.lineno
+            # The formatter puts a long value in parentheses, with the comment inside.
+            inside = node.value.end_lineno or node.lineno
+            comment = comments.get(last_line) or comments.get(inside, "")
             settings.append(Setting(node.target.id, ast.unparse(node.annotation), default, comment))
     return tuple(settings)
 
 
-def _presets(tree: ast.Module, settings: tuple[Setting, ...], path: Path) -> dict[str, dict[str, Any]]:
-    """Every preset's settings, following `Config(...)`, `replace(NAME, ...)` and plain names through the file."""
+def _presets(
+    tree: ast.Module, settings: tuple[Setting, ...], path: Path
+) -> dict[str, dict[str, Any]]:
+    """Every preset's settings.
+
+    Follows `Config(...)`, `replace(NAME, ...)` and names through the file's assignments.
+    """
     defaults = {setting.name: setting.default for setting in settings}
-    known: dict[str, dict[str, Any]] = {}
-
-    def value(node: ast.expr) -> dict[str, Any] | None:
-        match node:
-            case ast.Name(id=name):
-                return known.get(name)
-            case ast.Call(func=ast.Name(id="Config"), args=[], keywords=keywords):
-                base: dict[str, Any] | None = defaults
-            case ast.Call(func=ast.Name(id="replace"), args=[first], keywords=keywords):
-                base = value(first)
-            case _:
-                return None
-        if base is None:
-            return None
-        return base | {k.arg: _literal(k.value, path) for k in keywords if k.arg}
-
+    configs: dict[str, dict[str, Any]] = {}  # the settings of each name assigned so far
     for node in tree.body:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id == "PRESETS" and isinstance(node.value, ast.Dict):
-                presets = {
-                    str(_literal(key, path)): value(item)
-                    for key, item in zip(node.value.keys, node.value.values, strict=True)
-                    if key is not None
-                }
-                if missing := [name for name in PRESETS if name not in presets]:
-                    raise Malformed(f"{path}:{node.lineno}:1: PRESETS lacks {', '.join(missing)}")
-                if unread := [name for name, preset in presets.items() if preset is None]:
-                    raise Malformed(
-                        f"{path}:{node.lineno}:1: the preset {unread[0]!r} can't be read; "
-                        f"make it of Config(...) or replace(OTHER, name=literal, ...)"
-                    )
-                return {name: preset for name, preset in presets.items() if preset is not None}
-            if (found := value(node.value)) is not None:
-                known[node.targets[0].id] = found
+        match node:
+            case ast.Assign(targets=[ast.Name(id="PRESETS")], value=ast.Dict() as table):
+                return _preset_table(table, defaults, configs, path)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                config = _config(value, defaults, configs, path)
+                if config is not None:
+                    configs[name] = config
     raise Malformed(
-        f'{path}:1:1: no PRESETS; write PRESETS = {{"smoke": ..., "quick": ..., "full": ..., "paper": ...}}'
+        f"{path}:1:1: no PRESETS; write "
+        f'PRESETS = {{"smoke": ..., "quick": ..., "full": ..., "paper": ...}}'
     )
 
 
-def _sections(tree: ast.Module, lines: list[str]) -> tuple[Section, ...]:
-    found = []
-    for node in tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+def _config(
+    node: ast.expr, defaults: dict[str, Any], configs: dict[str, dict[str, Any]], path: Path
+) -> dict[str, Any] | None:
+    """The settings that an expression gives; None if it isn't made of configurations."""
+    base: dict[str, Any] | None
+    match node:
+        case ast.Name(id=name):
+            return configs.get(name)
+        case ast.Call(func=ast.Name(id="Config"), args=[], keywords=keywords):
+            base = defaults
+        case ast.Call(func=ast.Name(id="replace"), args=[first], keywords=keywords):
+            base = _config(first, defaults, configs, path)
+        case _:
+            return None
+    if base is None:
+        return None
+    changes = {keyword.arg: _literal(keyword.value, path) for keyword in keywords if keyword.arg}
+    return base | changes
+
+
+def _preset_table(
+    table: ast.Dict, defaults: dict[str, Any], configs: dict[str, dict[str, Any]], path: Path
+) -> dict[str, dict[str, Any]]:
+    """The settings of each preset in PRESETS. Raises Malformed if one is missing or unreadable."""
+    presets = {}
+    for key, value in zip(table.keys, table.values, strict=True):
+        if key is None:
             continue
-        first, last = min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno or node.lineno
-        doc, said = ast.get_docstring(node) or "", range(0)
-        if doc:
-            said = range(node.body[0].lineno, (node.body[0].end_lineno or node.lineno) + 1)
-        code = [lines[number - 1] for number in range(first, last + 1) if number not in said]
-        if len(code) > 1 and not code[1]:
-            del code[1]
-        found.append(Section(node.name, doc, "\n".join(code), first, last, _places("\n".join(lines[first - 1 : last]))))
-    return tuple(found)
+        name = str(_literal(key, path))
+        presets[name] = _config(value, defaults, configs, path)
+    if missing := [name for name in PRESETS if name not in presets]:
+        raise Malformed(f"{path}:{table.lineno}:1: PRESETS lacks {', '.join(missing)}")
+    if unreadable := [name for name, preset in presets.items() if preset is None]:
+        raise Malformed(
+            f"{path}:{table.lineno}:1: the preset {unreadable[0]!r} can't be read; "
+            f"make it of Config(...) or replace(OTHER, name=literal, ...)"
+        )
+    return {name: preset for name, preset in presets.items() if preset is not None}
 
 
-def _places(text: str) -> tuple[str, ...]:
-    """The places in the paper that a piece of the file names, in their order."""
-    return tuple(dict.fromkeys(" ".join(place.split()).rstrip(".") for place in PLACE.findall(text)))
+def _sections(tree: ast.Module, lines: list[str]) -> tuple[Section, ...]:
+    """The top-level functions and classes; `lines` are those of the file."""
+    return tuple(
+        _section(node, lines)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    )
+
+
+def _section(node: ast.FunctionDef | ast.ClassDef, lines: list[str]) -> Section:
+    first_line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    last_line = node.end_lineno or node.lineno
+    doc = ast.get_docstring(node) or ""
+    doc_lines = range(0)
+    if doc:
+        doc_lines = range(node.body[0].lineno, (node.body[0].end_lineno or node.lineno) + 1)
+    numbers = range(first_line, last_line + 1)
+    code = [lines[number - 1] for number in numbers if number not in doc_lines]
+    if len(code) > 1 and not code[1]:
+        del code[1]  # the empty line that followed the docstring
+    return Section(
+        name=node.name,
+        doc=doc,
+        code="\n".join(code),
+        first_line=first_line,
+        last_line=last_line,
+        references=_references("\n".join(lines[first_line - 1 : last_line])),
+    )
+
+
+def _references(text: str) -> tuple[str, ...]:
+    """The references to the paper in a piece of the file, each once, in their order."""
+    references = (" ".join(match.split()).rstrip(".") for match in REFERENCE.findall(text))
+    return tuple(dict.fromkeys(references))
 
 
 def _literal(node: ast.expr, path: Path) -> Any:
@@ -214,37 +285,46 @@ def _literal(node: ast.expr, path: Path) -> Any:
     except ValueError:
         raise Malformed(
             f"{path}:{node.lineno}:{node.col_offset + 1}: {ast.unparse(node)} is not a literal; "
-            f"settings and presets are written out, so that they can be read without running the file"
+            f"write settings and presets as literals, which are read without running the file"
         ) from None
 
 
-def parse_settings(implementation: Implementation, preset: str, changes: dict[str, str]) -> dict[str, Any]:
-    """The settings to change in a preset, from text such as {"lr": "0.1"}, each as a value of the setting's own type.
+def parse_settings(
+    implementation: Implementation, preset: str, changes: dict[str, str]
+) -> dict[str, Any]:
+    """The settings to change in a preset, from text such as {"lr": "0.1"}.
 
-    Raises ValueError naming what doesn't exist or doesn't fit, with what there is.
+    Each value gets the type of the setting's default. Raises ValueError for an unknown preset or
+    setting, which lists the known ones, and for a value of another type.
     """
     if preset not in implementation.presets:
-        raise ValueError(f"{implementation.name} has no preset {preset!r}; it has {', '.join(implementation.presets)}")
+        raise ValueError(
+            f"{implementation.name} has no preset {preset!r}; "
+            f"it has {', '.join(implementation.presets)}"
+        )
     known = {setting.name: setting.default for setting in implementation.settings}
     parsed = {}
     for name, text in changes.items():
         if name not in known:
-            raise ValueError(f"{implementation.name} has no setting {name!r}; it has {', '.join(known)}")
-        parsed[name] = _parse(text, known[name], name)
+            raise ValueError(
+                f"{implementation.name} has no setting {name!r}; it has {', '.join(known)}"
+            )
+        parsed[name] = _parse_value(name, text, known[name])
     return parsed
 
 
-def _parse(text: str, like: Any, name: str) -> Any:
-    if isinstance(like, str):
+def _parse_value(name: str, text: str, default: Any) -> Any:
+    """The text as a value of the default's type: 1 may stand for 1.0, and 1 for (1,)."""
+    if isinstance(default, str):
         return text
     try:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
     except (ValueError, SyntaxError):
-        raise ValueError(f"{name}={text}: not a value like {like!r}") from None
-    if isinstance(like, float) and type(value) is int:
+        raise ValueError(f"{name}={text}: not a value like {default!r}") from None
+    if isinstance(default, float) and type(value) is int:
         value = float(value)
-    if isinstance(like, tuple) and not isinstance(value, tuple):
+    if isinstance(default, tuple) and not isinstance(value, tuple):
         value = (value,)
-    if type(value) is not type(like):
-        raise ValueError(f"{name}={text}: wanted is a value like {like!r}")
+    if type(value) is not type(default):
+        raise ValueError(f"{name}={text}: give a value like {default!r}")
     return value

@@ -1,4 +1,4 @@
-"""Everything that can be asked, in one object, for notebooks and scripts.
+"""The knowledge base as one object, for notebooks and scripts.
 
 from kb import open_kb
 kb = open_kb()
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from kb import db, graph, loader, places, search, sql
-from kb.graph import Path, Step
+from kb import db, graph, graph_paths, loader, paths, search, sql
+from kb.graph import Step
+from kb.graph_paths import Path
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class KnowledgeBase:
-    """The timeline of one database. What it answers is a snapshot from when it was opened; runs are always as they are now."""
+    """The timeline of one database as it was when it was opened, and runs as they are now."""
 
     def __init__(self, engine: Engine, file: File | None = None):
         self.engine, self.file = engine, file
@@ -36,12 +37,14 @@ class KnowledgeBase:
         """See `kb.open_kb`."""
         file = File(path) if path else None
         engine = db.open_database(file)
-        if db.is_stale(engine, places.TIMELINE):
-            timeline = loader.load()
+        if db.is_stale(engine, paths.TIMELINE):
+            timeline = loader.read_timeline()
             if not timeline.errors:
-                db.load(engine, timeline.milestones, places.TIMELINE)
-            elif db.loaded(engine) is None:
-                raise ValueError(f"{places.TIMELINE} has errors:\n" + "\n".join(map(str, timeline.errors)))
+                db.load_timeline(engine, timeline.milestones, paths.TIMELINE)
+            elif db.timeline_digest(engine) is None:
+                raise ValueError(
+                    f"{paths.TIMELINE} has errors:\n" + "\n".join(map(str, timeline.errors))
+                )
         return cls(engine, file)
 
     @cached_property
@@ -56,8 +59,8 @@ class KnowledgeBase:
 
     @cached_property
     def graph(self) -> "nx.MultiDiGraph":
-        """The lineage, links pointing from later to earlier; any algorithm of NetworkX can be run on it."""
-        return graph.lineage(self.engine)
+        """The lineage for algorithms of NetworkX; its links lead from later to earlier."""
+        return graph.load_lineage(self.engine)
 
     def __getitem__(self, id: str) -> "Milestone":
         """The milestone with that id. Raises kb.graph.UnknownMilestone, with a suggestion."""
@@ -74,7 +77,7 @@ class KnowledgeBase:
         return id in self.milestones
 
     def search(self, query: str, limit: int = 50) -> list[search.Hit]:
-        """What the search box finds, the best first. Raises kb.search.BadQuery, which points at the word."""
+        """What the search box finds, the best first. Raises kb.search.BadQuery."""
         return search.search(self.engine, query, limit).hits
 
     def facets(self, query: str = "") -> dict[str, dict[str, int]]:
@@ -91,11 +94,13 @@ class KnowledgeBase:
 
     def paths(self, a: str, b: str, limit: int = 5) -> list[Path]:
         """The ways along links between two milestones, the shortest first."""
-        return graph.paths(self.graph, a, b, limit)
+        return graph_paths.find_paths(self.graph, a, b, limit)
 
     def story(self, a: str, b: str) -> str:
         """The shortest of these, told in sentences; empty if nothing links the two."""
-        return "\n".join(graph.tell(path, self.graph) for path in self.paths(a, b, limit=1))
+        return "\n".join(
+            graph_paths.describe_path(path, self.graph) for path in self.paths(a, b, limit=1)
+        )
 
     def common_ancestors(self, a: str, b: str) -> list[str]:
         """What both descend from, the nearest to the two together first."""
@@ -118,16 +123,18 @@ class KnowledgeBase:
         return list(sql.query(query, self.file))
 
     def run(self, name: str, preset: str = "quick", **settings: Any) -> dict[str, Any]:
-        """Runs an implementation to its end and returns what came out: status, metrics, verdicts, figures' files.
+        """Runs an implementation to its end.
 
-        Raises FileNotFoundError or ValueError for a name, preset or setting that isn't there.
+        Returns its status, metrics, verdicts and the files of its figures. Raises FileNotFoundError
+        for an unknown name, ValueError for an unknown preset or setting.
         """
-        from kb.runs import store
+        from kb.runs import description, polling, submission
 
-        if self.file and self.file.resolve() != places.database():
+        if self.file and self.file.resolve() != paths.database_file():
             raise ValueError(
-                f"runs belong to the database in KB_HOME, {places.database()}; set KB_HOME instead of a path"
+                f"runs belong to the database in KB_HOME, {paths.database_file()}; "
+                "set KB_HOME instead of a path"
             )
-        run_id = store.submit(self.engine, name, preset, changes=settings)
-        list(store.watch(self.engine, run_id))
-        return store.describe(self.engine, run_id)
+        run_id = submission.submit(self.engine, name, preset, changes=settings)
+        list(polling.watch(self.engine, run_id))
+        return description.describe(self.engine, run_id)

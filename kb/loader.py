@@ -1,8 +1,8 @@
-"""From `timeline.yaml` to checked milestones. Every problem is found in one go, each with its place and its remedy."""
+"""Reads `timeline.yaml` and checks it: from the file to valid milestones, or to its problems.
 
-import datetime as dt
-import difflib
-from collections.abc import Iterable, Sequence
+All problems of a file are reported together, each with its line, its column and a remedy.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,25 @@ from typing import Any
 import networkx as nx
 from pydantic import ValidationError
 
-from kb import implementations, places, yamlfile
+from kb import implementations, paths, skeleton, yamlfile
 from kb.implementations import Implementation
-from kb.schema import KINDS, LINK_TYPES, MODEL_OF_KIND, Executable, Link, Milestone, date_range, displayed
-from kb.yamlfile import Path_, Problem
+from kb.schema import (
+    KINDS,
+    MODEL_OF_KIND,
+    Executable,
+    Link,
+    Milestone,
+    date_range,
+    displayed_equations,
+)
+from kb.suggestions import did_you_mean
+from kb.validation_messages import error_message
+from kb.yamlfile import Problem, ValuePath
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """What a file holds. `milestones` is complete only if there are no errors."""
+    """The content of a file. `milestones` is complete only if there are no errors."""
 
     path: Path
     milestones: tuple[Milestone, ...]
@@ -28,244 +38,279 @@ class Timeline:
     def errors(self) -> tuple[Problem, ...]:
         return tuple(problem for problem in self.problems if problem.level == "error")
 
+    @property
+    def drafts(self) -> tuple[Problem, ...]:
+        """What the entries still lack that are marked as drafts, and so aren't loaded."""
+        return tuple(problem for problem in self.problems if problem.level == "draft")
 
-def load(path: Path = places.TIMELINE, implementation_folder: Path = places.IMPLEMENTATIONS) -> Timeline:
-    """Reads and checks a timeline; never raises for what is wrong in the file."""
-    document = yamlfile.read(path)
+
+def read_timeline(
+    path: Path = paths.TIMELINE, implementation_folder: Path = paths.IMPLEMENTATIONS
+) -> Timeline:
+    """Reads and checks a timeline. It doesn't raise: whatever is wrong is among the problems."""
+    document = yamlfile.read_yaml(path)
     checker = _Checker(str(path), document)
-    milestones = checker.entries()
+    milestones = checker.check_entries()
     if milestones:
-        checker.links(milestones)
-        checker.implementations(milestones, implementation_folder, every=path == places.TIMELINE)
+        checker.check_links(milestones)
+        checker.check_implementations(
+            milestones, implementation_folder, all_are_listed=path == paths.TIMELINE
+        )
     return Timeline(path, tuple(milestones.values()), tuple(sorted(checker.problems)))
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean "x"?` where something known is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
 class _Checker:
+    """Collects the problems of one file."""
+
     def __init__(self, file: str, document: yamlfile.Document) -> None:
         self.file, self.document = file, document
         self.problems = list(document.problems)
-        self.index: dict[str, int] = {}  # id: position in the file
+        self.positions: dict[str, int] = {}  # id: position in the file
+        self.draft_positions: set[int] = set()
+        self.draft_implementations: set[str] = set()
 
-    def add(self, path: Path_, message: str, *, key: bool = False, level: str = "error") -> None:
-        """A problem at the value at `path`, or at its key; a missing part is reported at what should hold it."""
-        where = self.document.keys if key else self.document.places
-        while path and path not in where:
+    def add_problem(
+        self, path: ValuePath, message: str, *, at_key: bool = False, level: str = "error"
+    ) -> None:
+        """Adds a problem with the value at `path`, or with its key.
+
+        A value that is missing is reported at the list or mapping that should contain it.
+        """
+        places = self.document.keys if at_key else self.document.places
+        while path and path not in places:
             path = path[:-1]
-        line, column = where.get(path) or self.document.places.get(path, (1, 1))
+        line, column = places.get(path) or self.document.places.get(path, (1, 1))
+        if path and path[0] in self.draft_positions:
+            level = "draft"
         self.problems.append(Problem(self.file, line, column, message, level))
 
     # One entry at a time
 
-    def entries(self) -> dict[str, Milestone]:
+    def check_entries(self) -> dict[str, Milestone]:
+        """The valid milestones by id."""
         value = self.document.value
         if not isinstance(value, list):
             if not self.problems:
-                self.add((), 'a timeline is a list of milestones, each beginning with "- id: ..."')
+                self.add_problem(
+                    (), 'a timeline is a list of milestones, each beginning with "- id: ..."'
+                )
             return {}
-        found: dict[str, Milestone] = {}
-        for at, entry in enumerate(value):
+        milestones: dict[str, Milestone] = {}
+        for position, entry in enumerate(value):
             if not isinstance(entry, dict):
-                self.add((at,), 'a milestone is a mapping that begins with "- id: ..."')
-                continue
-            name = entry.get("id")
-            if isinstance(name, str):
-                if name in self.index:
-                    line = self.document.places[(self.index[name], "id")][0]
-                    self.add((at, "id"), f'the id "{name}" is taken, in line {line}; a year may tell the two apart')
-                    continue
-                self.index[name] = at
-            if milestone := self.entry(at, entry):
-                found[milestone.id] = milestone
-        return found
+                message = 'a milestone is a mapping that begins with "- id: ..."'
+                self.add_problem((position,), message)
+            elif entry.get("draft") is True:
+                self.check_draft(position, entry)
+            elif self.check_id(position, entry) and (
+                milestone := self.check_entry(position, entry)
+            ):
+                milestones[milestone.id] = milestone
+        return milestones
 
-    def entry(self, at: int, entry: dict[str, Any]) -> Milestone | None:
+    def check_draft(self, position: int, entry: dict[str, Any]) -> None:
+        """Says what an entry lacks that is still being written. It isn't one of the milestones."""
+        self.draft_positions.add(position)
+        self.draft_implementations.add(str(entry.get("impl")))
+        message = "this entry isn't loaded; remove `draft: true` when it is whole"
+        self.add_problem((position, "draft"), message, at_key=True)
+        if self.check_id(position, entry):
+            self.check_entry(position, entry)
+
+    def check_id(self, position: int, entry: dict[str, Any]) -> bool:
+        """Whether no entry before has the same id."""
+        id = entry.get("id")
+        if not isinstance(id, str):
+            return True  # check_entry reports it
+        if id in self.positions:
+            line = self.document.places[(self.positions[id], "id")][0]
+            self.add_problem(
+                (position, "id"),
+                f'the id "{id}" is taken, in line {line}; add a year to tell the two apart',
+            )
+            return False
+        self.positions[id] = position
+        return True
+
+    def check_entry(self, position: int, entry: dict[str, Any]) -> Milestone | None:
         kind = entry.get("kind")
         model = MODEL_OF_KIND.get(kind) if isinstance(kind, str) else None
-        if model is None:
-            if "kind" not in entry:
-                self.add((at,), f'"kind" is missing; it is one of {", ".join(KINDS)}')
-            else:
-                self.add(
-                    (at, "kind"), f"{kind!r} is no kind{suggestion(str(kind), KINDS)}; it is one of {', '.join(KINDS)}"
-                )
-            self.fields(at, entry, Milestone, beyond=True)  # what every kind needs can be checked all the same
-            return None
-        return self.fields(at, entry, model)
+        if model:
+            return self.check_fields(position, entry, model)
+        kinds = ", ".join(KINDS)
+        if "kind" in entry:
+            message = f"{kind!r} is no kind{did_you_mean(str(kind), KINDS)}; it is one of {kinds}"
+            self.add_problem((position, "kind"), message)
+        else:
+            self.add_problem((position,), f'"kind" is missing; it is one of {kinds}')
+        # the fields that every kind has can be checked all the same
+        self.check_fields(position, entry, Milestone, allow_unknown_keys=True)
+        return None
 
-    def fields(self, at: int, entry: dict[str, Any], model: type[Milestone], beyond: bool = False) -> Milestone | None:
+    def check_fields(
+        self,
+        position: int,
+        entry: dict[str, Any],
+        model: type[Milestone],
+        *,
+        allow_unknown_keys: bool = False,
+    ) -> Milestone | None:
         try:
             return model.model_validate(entry)
-        except ValidationError as error:
-            known = [field.alias or name for name, field in model.model_fields.items()]
-            for one in error.errors(include_url=False):
-                if (beyond and one["type"] == "extra_forbidden") or one["loc"][-1:] == ("int",):
-                    continue  # a number is refused twice, as float and as int
-                self.add((at, *one["loc"]), _explain(one, known, entry), key=one["type"] == "extra_forbidden")
+        except ValidationError as validation_error:
+            for error in validation_error.errors(include_url=False):
+                unknown_key = error["type"] == "extra_forbidden"
+                if unknown_key and allow_unknown_keys:
+                    continue
+                if error["loc"][-1:] == ("int",):
+                    continue  # a wrong number is reported twice, as float and as int
+                message = error_message(error, model, entry)
+                self.add_problem((position, *error["loc"]), message, at_key=unknown_key)
             return None
 
     # Several entries
 
-    def links(self, milestones: dict[str, Milestone]) -> None:
+    def check_links(self, milestones: dict[str, Milestone]) -> None:
         linked: set[str] = set()
         for milestone in milestones.values():
-            at = self.index[milestone.id]
-            seen: set[tuple[str, str]] = set()
-            for number, link in enumerate(milestone.links):
-                path = (at, "links", number)
-                if link.to not in self.index:
-                    self.add((*path, "to"), f'no milestone has the id "{link.to}"{suggestion(link.to, self.index)}')
-                    continue
-                if link.to == milestone.id:
-                    self.add((*path, "to"), "a milestone can't be linked to itself")
-                if (link.to, link.as_) in seen:
-                    self.add((*path, "to"), f'the link to "{link.to}" as {link.as_} is given twice')
-                seen.add((link.to, link.as_))
-                linked |= {milestone.id, link.to}
-                if link.to in milestones:
-                    self.order(path, milestone, milestones[link.to], link)
-        for name in milestones.keys() - linked:
-            self.add(
-                (self.index[name], "id"), f'"{name}" is linked to nothing, so no lineage shows it', level="warning"
+            linked |= self.check_links_of(milestone, milestones)
+        for id in milestones.keys() - linked:
+            self.add_problem(
+                (self.positions[id], "id"),
+                f'"{id}" is linked to nothing, so no lineage shows it',
+                level="warning",
             )
-        self.cycle(milestones)
+        self.check_cycles(milestones)
 
-    def order(self, path: Path_, source: Milestone, target: Milestone, link: Link) -> None:
-        later = date_range(target.date)[0] > date_range(source.date)[1]
-        if later and not link.why_later:
-            self.add(
+    def check_links_of(self, milestone: Milestone, milestones: dict[str, Milestone]) -> set[str]:
+        """The ids that these links connect."""
+        linked: set[str] = set()
+        seen: set[tuple[str, str]] = set()
+        for number, link in enumerate(milestone.links):
+            path = (self.positions[milestone.id], "links", number)
+            at_target = (*path, "to")
+            if link.to not in self.positions:
+                suggestion = did_you_mean(link.to, self.positions)
+                self.add_problem(at_target, f'no milestone has the id "{link.to}"{suggestion}')
+                continue
+            if link.to == milestone.id:
+                self.add_problem(at_target, "a milestone can't be linked to itself")
+            if (link.to, link.as_) in seen:
+                message = f'the link to "{link.to}" as {link.as_} is given twice'
+                self.add_problem(at_target, message)
+            seen.add((link.to, link.as_))
+            linked |= {milestone.id, link.to}
+            if link.to in milestones:
+                self.check_link_order(path, milestone, milestones[link.to], link)
+        return linked
+
+    def check_link_order(
+        self, path: ValuePath, source: Milestone, target: Milestone, link: Link
+    ) -> None:
+        target_is_later = date_range(target.date)[0] > date_range(source.date)[1]
+        if target_is_later and not link.why_later:
+            self.add_problem(
                 (*path, "to"),
                 f'"{target.id}" ({target.date}) came later than "{source.id}" ({source.date}); '
                 f"turn the link round, or say why in `why_later`",
             )
-        elif link.why_later and not later:
-            self.add((*path, "why_later"), f'"{target.id}" didn\'t come later; remove `why_later`', key=True)
+        elif link.why_later and not target_is_later:
+            message = f'"{target.id}" didn\'t come later; remove `why_later`'
+            self.add_problem((*path, "why_later"), message, at_key=True)
 
-    def cycle(self, milestones: dict[str, Milestone]) -> None:
+    def check_cycles(self, milestones: dict[str, Milestone]) -> None:
         graph = nx.DiGraph()
         for milestone in milestones.values():
-            graph.add_edges_from((milestone.id, link.to) for link in milestone.links if link.as_ == "builds_on")
+            graph.add_edges_from(
+                (milestone.id, link.to) for link in milestone.links if link.as_ == "builds_on"
+            )
         for component in nx.strongly_connected_components(graph):
             if len(component) > 1:
-                edges = nx.find_cycle(graph.subgraph(component))
-                circle = " -> ".join([*(edge[0] for edge in edges), edges[0][0]])
-                self.add(
-                    (self.index[edges[0][0]], "links"), f"builds_on runs in a circle: {circle}; remove one of the links"
+                cycle = [edge[0] for edge in nx.find_cycle(graph.subgraph(component))]
+                circle = " -> ".join([*cycle, cycle[0]])
+                self.add_problem(
+                    (self.positions[cycle[0]], "links"),
+                    f"builds_on runs in a circle: {circle}; remove one of the links",
                 )
 
-    def implementations(self, milestones: dict[str, Milestone], folder: Path, *, every: bool) -> None:
+    # Entries and the files in impl/
+
+    def check_implementations(
+        self, milestones: dict[str, Milestone], folder: Path, *, all_are_listed: bool
+    ) -> None:
+        """`all_are_listed`: an implementation that no milestone names is an error."""
         present = implementations.names(folder)
-        runnable = [(m, m.impl) for m in milestones.values() if isinstance(m, Executable) and m.impl]
-        claimed: dict[str, set[str]] = {}
-        for milestone, name in runnable:
+        executable = [
+            (m, m.impl) for m in milestones.values() if isinstance(m, Executable) and m.impl
+        ]
+        claims_of: dict[str, set[str]] = {}
+        for milestone, name in executable:
             if name in present:
-                claimed.setdefault(name, set()).update(claim.id for claim in milestone.claims)
+                claims_of.setdefault(name, set()).update(claim.id for claim in milestone.claims)
             else:
-                path = (self.index[milestone.id], "impl")
-                self.add(path, f"there is no impl/{name}.py{suggestion(name, present)}; `kb new paper` writes one")
-        for milestone, name in runnable:
-            if name in claimed:
-                self.claims(milestone, name, claimed[name], folder)
-        if every and not self.problems:
-            for name in sorted(set(present) - claimed.keys()):
-                file = str(folder / f"{name}.py")
-                self.problems.append(
-                    Problem(
-                        file, 1, 1, f"no milestone says `impl: {name}`; add one to the timeline, or remove the file"
-                    )
+                self.add_problem(
+                    (self.positions[milestone.id], "impl"),
+                    f"there is no impl/{name}.py{did_you_mean(name, present)}; "
+                    f"`kb new paper` writes one",
                 )
+        for milestone, name in executable:
+            if name in claims_of:
+                self.check_implementation(milestone, name, claims_of[name], folder)
+        has_errors = any(problem.level != "draft" for problem in self.problems)
+        if all_are_listed and not has_errors:
+            for name in sorted(set(present) - claims_of.keys() - self.draft_implementations):
+                message = (
+                    f"no milestone says `impl: {name}`; add one to the timeline, or remove the file"
+                )
+                self.problems.append(Problem(str(folder / f"{name}.py"), 1, 1, message))
 
-    def claims(self, milestone: Executable, name: str, all_claims: set[str], folder: Path) -> None:
-        at = self.index[milestone.id]
+    def check_implementation(
+        self, milestone: Executable, name: str, claims_of_all_entries: set[str], folder: Path
+    ) -> None:
+        position = self.positions[milestone.id]
         try:
             implementation = implementations.read(name, folder)
         except implementations.Malformed as error:
-            self.add((at, "impl"), str(error))
+            self.add_problem((position, "impl"), str(error))
             return
+        if skeleton.CLAIM in implementation.claims:
+            message = f'impl/{name}.py still has the claim "{skeleton.CLAIM}" of the template'
+            self.add_problem((position, "impl"), message)
+        self.check_claims(milestone, implementation)
+        self.check_code(milestone, implementation)
+        for claim in implementation.claims.keys() - claims_of_all_entries:
+            self.add_problem(
+                (position, "claims"),
+                f'impl/{name}.py measures the claim "{claim}", which no entry names; add it here',
+            )
+
+    def check_claims(self, milestone: Executable, implementation: Implementation) -> None:
         seen: set[str] = set()
         for number, claim in enumerate(milestone.claims):
-            path = (at, "claims", number, "id")
+            path = (self.positions[milestone.id], "claims", number, "id")
             if claim.id in seen:
-                self.add(path, f'the claim "{claim.id}" is given twice')
+                self.add_problem(path, f'the claim "{claim.id}" is given twice')
             seen.add(claim.id)
             if claim.id not in implementation.claims:
-                known = implementation.claims
-                self.add(path, f'impl/{name}.py measures no claim "{claim.id}"{suggestion(claim.id, known)}')
-        self.code(milestone, implementation)
-        for unnamed in implementation.claims.keys() - all_claims:
-            self.add(
-                (at, "claims"), f'impl/{name}.py measures the claim "{unnamed}", which no entry names; add it here'
-            )
+                suggestion = did_you_mean(claim.id, implementation.claims)
+                file = implementation.path.name
+                self.add_problem(path, f'impl/{file} measures no claim "{claim.id}"{suggestion}')
 
-    def code(self, milestone: Executable, implementation: Implementation) -> None:
-        """Beside each displayed equation of the story stands the code that computes it, or beside none."""
-        at = self.index[milestone.id]
-        equations, known = len(displayed(milestone.story)), [section.name for section in implementation.sections]
+    def check_code(self, milestone: Executable, implementation: Implementation) -> None:
+        """`code` names, for each displayed equation of the story, what computes it; or is empty."""
+        position = self.positions[milestone.id]
+        equations = len(displayed_equations(milestone.story))
+        known = [section.name for section in implementation.sections]
         if milestone.code and len(milestone.code) != equations:
-            one = "one name for each equation that the story displays"
-            self.add((at, "code"), f"`code` has {one}: {equations}, not {len(milestone.code)}")
+            self.add_problem(
+                (position, "code"),
+                f"`code` has one name for each equation that the story displays: "
+                f"{equations}, not {len(milestone.code)}",
+            )
         for number, name in enumerate(milestone.code):
             if name not in known:
-                file = implementation.path.name
-                self.add(
-                    (at, "code", number), f'impl/{file} has no function or class "{name}"{suggestion(name, known)}'
+                self.add_problem(
+                    (position, "code", number),
+                    f"impl/{implementation.path.name} has no function or class "
+                    f'"{name}"{did_you_mean(name, known)}',
                 )
-
-
-def _explain(error: Any, known: Sequence[str], entry: dict[str, Any]) -> str:
-    """Pydantic's error in our words, with the remedy."""
-    name = str(next((part for part in reversed(error["loc"]) if part != "float"), ""))
-    given = error.get("input")
-    match error["type"]:
-        case "missing":
-            return f'"{name}" is missing' + (
-                f" in {_short(given)}" if len(error["loc"]) > 1 else f" for a {entry.get('kind', 'milestone')}"
-            )
-        case "extra_forbidden":
-            return f'unknown key "{name}"{suggestion(name, _keys_beside(error["loc"], known))}'
-        case "value_error":
-            return str(error["ctx"]["error"])
-        case "string_pattern_mismatch":
-            return (
-                f"{_short(given)} is no {'file name' if name == 'impl' else 'id'}; use small letters, digits and dashes"
-            )
-        case "literal_error":
-            options = LINK_TYPES if name == "as" else str(error["ctx"]["expected"]).replace("'", "").split(", ")
-            return f"{_short(given)} is none of {error['ctx']['expected']}{suggestion(str(given), options)}"
-        case "string_type":
-            quote = f'; quote it: "{given}"' if isinstance(given, int | float | bool | dt.date) else ""
-            return f'"{name}" must be text, not {_short(given)}{quote}'
-        case "float_type":
-            return f'"{name}" must be a number, not {_short(given)}'
-        case "list_type":
-            return f'"{name}" must be a list, as in [{_short(given)}]'
-        case "string_too_short":
-            return f'"{name}" is empty'
-        case "too_short":
-            return f'"{name}" is empty; it needs at least one'
-        case _:
-            return f'"{name}": {error["msg"][:1].lower()}{error["msg"][1:]}, not {_short(given)}'
-
-
-def _keys_beside(loc: tuple[Any, ...], known: Sequence[str]) -> Sequence[str]:
-    inner = {
-        "links": ["to", "as", "how", "why_later"],
-        "claims": ["id", "says", "where", "published"],
-        "published": ["unit", "idea", "baseline", "note"],
-        "sources": ["url", "read", "note"],
-        "spec": ["value", "unit", "format", "where", "note"],
-    }
-    for part in reversed(loc[:-1]):
-        if part in inner:
-            return inner[part]
-    return known
-
-
-def _short(value: Any) -> str:
-    text = repr(value) if not isinstance(value, str) else f'"{value}"'
-    return text if len(text) <= 60 else f"{text[:57]}..."

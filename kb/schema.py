@@ -1,26 +1,44 @@
-"""What an entry of `data/timeline.yaml` may say: one Pydantic model per family of kinds, unknown keys refused.
+"""The fields of an entry of `data/timeline.yaml`: a Pydantic model for each family of kinds.
 
-This module checks one entry at a time; `kb.loader` checks what needs several (links, dates against dates, files).
+This module checks one entry at a time, and refuses unknown keys. `kb.loader` checks what needs
+several entries or files: links, the order of dates, implementations.
 """
 
 import datetime as dt
 import re
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
 
 Track = Literal["theory", "software", "hardware", "data"]
 LinkType = Literal[
-    "builds_on", "implements", "runs_on", "enabled_by", "evaluated_on", "supersedes", "equivalent_to", "disputes"
+    "builds_on",
+    "implements",
+    "runs_on",
+    "enabled_by",
+    "evaluated_on",
+    "supersedes",
+    "equivalent_to",
+    "disputes",
 ]
-DateMeaning = Literal["submitted", "published", "announced", "released", "shipped", "first commit", "begun"]
+DateMeaning = Literal[
+    "submitted", "published", "announced", "released", "shipped", "first commit", "begun"
+]
 
 TRACKS: tuple[Track, ...] = get_args(Track)
 LINK_TYPES: tuple[LinkType, ...] = get_args(LinkType)
 
 
 def date_range(date: str) -> tuple[dt.date, dt.date]:
-    """First and last day that a date of any precision can mean: "2014-06" -> (2014-06-01, 2014-06-30).
+    """The first and last day that a date can mean: "2014-06" -> (2014-06-01, 2014-06-30).
 
     Raises ValueError, with the remedy, for anything but YYYY, YYYY-MM or YYYY-MM-DD.
     """
@@ -37,54 +55,63 @@ def date_range(date: str) -> tuple[dt.date, dt.date]:
     return first, following - dt.timedelta(days=1)
 
 
-def displayed(story: str) -> list[str]:
+def displayed_equations(story: str) -> list[str]:
     """The equations that a story displays, between $$ and $$, as LaTeX."""
     return [equation.strip() for equation in re.findall(r"\$\$(.+?)\$\$", story, re.DOTALL)]
 
 
-def _calendar_date(value: str) -> str:
+def _check_calendar_date(value: str) -> str:
     first, _ = date_range(value)
     if first.year < 1600:
         raise ValueError(f'"{value}" is before 1600; is a digit missing?')
     return value
 
 
-def _whole_day(value: str) -> str:
+def _check_whole_day(value: str) -> str:
     if date_range(value)[0] != date_range(value)[1]:
-        raise ValueError(f'"{value}" must be a whole day, "YYYY-MM-DD": the day the source was read')
+        raise ValueError(
+            f'"{value}" must be a whole day, "YYYY-MM-DD": the day the source was read'
+        )
     return value
 
 
-def _arxiv(value: str) -> str:
+def _check_arxiv(value: str) -> str:
     if not re.fullmatch(r"\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7}", value):
-        raise ValueError(f'"{value}" is not an arXiv identifier; write it as "1207.0580", quoted, without a version')
+        raise ValueError(
+            f'"{value}" is not an arXiv identifier; '
+            'write it as "1207.0580", quoted, without a version'
+        )
     return value
 
 
-def _doi(value: str) -> str:
+def _check_doi(value: str) -> str:
     if not re.fullmatch(r"10\.\d{4,9}/\S+", value):
-        raise ValueError(f'"{value}" is not a DOI; write it as 10.1038/323533a0, without the https://doi.org/')
+        raise ValueError(
+            f'"{value}" is not a DOI; write it as 10.1038/323533a0, without the https://doi.org/'
+        )
     return value
 
 
-def _url(value: str) -> str:
+def _check_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s<>\"]+", value):
-        raise ValueError(f'"{value}" is not a web address; it begins with https:// and has no spaces')
+        raise ValueError(
+            f'"{value}" is not a web address; it begins with https:// and has no spaces'
+        )
     return value
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 ModuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-CalendarDate = Annotated[str, AfterValidator(_calendar_date)]
-Url = Annotated[str, AfterValidator(_url)]
+CalendarDate = Annotated[str, AfterValidator(_check_calendar_date)]
+Url = Annotated[str, AfterValidator(_check_url)]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Link(Strict):
+class Link(StrictModel):
     """From a later milestone to an earlier one; `how` is the sentence that the app tells."""
 
     to: Id
@@ -93,13 +120,13 @@ class Link(Strict):
     why_later: Text | None = None  # required where `to` came later than the entry itself
 
 
-class Source(Strict):
+class Source(StrictModel):
     url: Url
-    read: Annotated[str, AfterValidator(_whole_day)]
+    read: Annotated[str, AfterValidator(_check_whole_day)]
     note: Text | None = None  # which facts it is for, where that isn't plain
 
 
-class Published(Strict):
+class Published(StrictModel):
     """The paper's own figures for a claim; None where the paper gives none."""
 
     unit: Text
@@ -108,46 +135,47 @@ class Published(Strict):
     note: Text | None = None
 
 
-class Claim(Strict):
+class Claim(StrictModel):
     id: Id
     says: Text
     where: Text  # "Table 2", "Sec. 5.4"
     published: Published | None = None
 
 
-class Figure(Strict):
-    """One figure of a specification, with where it is given; `format` is the number format of an arithmetic rate."""
+class Figure(StrictModel):
+    """A figure of a specification and where it is given; `format` is its number format."""
 
     value: float | int
     unit: Text
-    format: Text | None = None
-    where: Text
+    format: Text | None = None  # of the numbers, for a rate of arithmetic: "FP16"
+    where: Text  # in the source
     note: Text | None = None
 
 
-class Milestone(Strict):
-    """What every entry has. `date` is as precise as is known, `date_is` says which date is meant where they differ."""
+class Milestone(StrictModel):
+    """The fields of every kind."""
 
     id: Id
     track: Track
     kind: str
     title: Text
     short: Text
-    date: CalendarDate
-    date_is: DateMeaning = "published"
+    date: CalendarDate  # as precise as is known
+    date_is: DateMeaning = "published"  # which date is meant, where there are several
     date_note: Text | None = None
     authors: list[Text] = []  # people
     makers: list[Text] = []  # organisations
     venue: Text | None = None
     url: Url | None = None
-    arxiv: Annotated[str, AfterValidator(_arxiv)] | None = None
-    doi: Annotated[str, AfterValidator(_doi)] | None = None
+    arxiv: Annotated[str, AfterValidator(_check_arxiv)] | None = None
+    doi: Annotated[str, AfterValidator(_check_doi)] | None = None
     tags: list[Id] = []
     idea: Text
     story: Text
     links: list[Link] = []
     unconfirmed: list[Text] = []  # what could not be looked up, one sentence each
     sources: Annotated[list[Source], Field(min_length=1)]
+    draft: bool = False  # still being written: checked, but not loaded
 
 
 class Paper(Milestone):
@@ -155,9 +183,8 @@ class Paper(Milestone):
     authors: Annotated[list[Text], Field(min_length=1)]
     venue: Text
     impl: ModuleName
-    code: list[
-        Text
-    ] = []  # for each equation that the story displays, the function or class of the file that computes it
+    # For each equation that the story displays, the function or class of `impl` that computes it.
+    code: list[Text] = []
     claims: Annotated[list[Claim], Field(min_length=1)]
 
 
@@ -171,7 +198,9 @@ class Writing(Milestone):
     @model_validator(mode="after")
     def _impl_and_claims_together(self) -> Self:
         if (self.impl is None) != (not self.claims):
-            raise ValueError("`impl` and `claims` come together: a file that runs, and what it checks")
+            raise ValueError(
+                "`impl` and `claims` come together: a file that runs, and what it checks"
+            )
         return self
 
 
@@ -212,7 +241,7 @@ KINDS: tuple[str, ...] = tuple(MODEL_OF_KIND)
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the whole file, which editors use to complete and check entries as they are typed."""
+    """The JSON Schema of the whole file, with which editors complete and check entries."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The executable history of deep learning: the timeline",

@@ -1,15 +1,19 @@
-"""The database's tables, no behaviour. The timeline's can be rebuilt at any time from the YAML; the runs' are kept for ever."""
+"""The database's tables, without behaviour.
+
+Those of the timeline can be rebuilt from the YAML at any time; those of the runs are kept for ever.
+"""
 
 from typing import Any
 
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-VERSION = 3  # PRAGMA user_version of the files that these tables fit; db.MIGRATIONS leads from older ones
+# PRAGMA user_version of a database with these tables; db.MIGRATIONS updates older ones to it.
+SCHEMA_VERSION = 4
 
 
 class MilestoneRow(SQLModel, table=True):
-    """One entry of the timeline; `entry` is the whole of it, with the YAML's own keys."""
+    """One milestone of the timeline; `entry` is all of it, with the YAML's own keys."""
 
     __tablename__ = "milestone"
 
@@ -49,19 +53,19 @@ class ClaimRow(SQLModel, table=True):
     published: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
 
 
-class Loaded(SQLModel, table=True):
-    """One row: which timeline is in the tables above."""
+class LoadedTimeline(SQLModel, table=True):
+    """A single row that says which timeline is in the tables above."""
 
     __tablename__ = "loaded"
 
     id: int = Field(default=1, primary_key=True)
     digest: str  # of the entries
-    file: str | None = None  # where they came from
+    file: str | None = None  # that they were read from
     file_digest: str | None = None
 
 
 class Run(SQLModel, table=True):
-    """One execution of an implementation. After it is submitted, only the supervisor writes it."""
+    """One execution of an implementation. Once it is submitted, only the supervisor writes it."""
 
     __tablename__ = "run"
 
@@ -69,49 +73,53 @@ class Run(SQLModel, table=True):
     implementation: str = Field(index=True)
     preset: str
     changes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
-    settings: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # all of them
-    device: str  # as asked for; `place` and `environment` have the one it got
-    variables: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # KB_DATA
-    status: str = Field(default="queued", index=True)  # queued paused running succeeded failed cancelled interrupted
-    submitted: float  # seconds since 1970, as all times here
+    # every setting of the run, those of `changes` among them
+    settings: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    device: str  # as requested; `place` and `environment` have the assigned one
+    # environment variables, such as KB_DATA
+    variables: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    # queued, paused, running, succeeded, failed, cancelled, interrupted
+    status: str = Field(default="queued", index=True)
+    submitted: float  # seconds since 1970, as all times in these tables
     started: float | None = None
     finished: float | None = None
-    done: float = 0.0  # progress, of `total`
+    done: float = 0.0  # progress, out of `total`
     total: float = 0.0
     note: str = ""
-    reason: str | None = None  # why it ended as it did, in a sentence
+    reason: str | None = None  # why the run ended with this status, in a sentence
     traceback: str | None = None
     source_hash: str
     git_commit: str | None = None
     environment: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
-    usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))  # wall and CPU seconds, peak memory
-    process: int | None = None  # pid while it runs
-    priority: int = 0  # the greater goes first
-    batch: str | None = Field(default=None, index=True)  # shared by the runs that were submitted together
-    place: str | None = None  # the device that was given to it
-    limits: dict[str, float] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # see kb.runs.limits
-    options: dict[str, Any] = Field(
-        default_factory=dict, sa_column=Column(JSON, nullable=False)
-    )  # deterministic, flops, processes
-    cluster: str | None = None  # the address of the Ray cluster that it is for; without one, this machine
-    attempts: int = 1  # times that it began: on a cluster it does again when its node is lost
-    token: str | None = None  # in the environment of its processes, by which they are found again
+    # wall and CPU seconds, peak memory
+    usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    process: int | None = None  # process id while it runs
+    priority: int = 0  # runs of higher priority start first
+    batch: str | None = Field(default=None, index=True)  # shared by runs submitted together
+    place: str | None = None  # the assigned device
+    # see kb.runs.limits
+    limits: dict[str, float] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    # deterministic, flops, processes
+    options: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    cluster: str | None = None  # address of a Ray cluster; None for this machine
+    attempts: int = 1  # number of starts: a cluster starts a run again when its node is lost
+    token: str | None = None  # in its processes' environment, so that they can be found again
 
 
 class Device(SQLModel, table=True):
-    """A device of this machine, as the last worker that started saw it."""
+    """A device of this machine, as reported by the worker that started last."""
 
     __tablename__ = "device"
 
     id: str = Field(primary_key=True)  # cpu, cuda:0
-    position: int  # what `auto` prefers comes first
+    position: int  # `auto` prefers the lowest
     name: str
     memory: int | None = None  # bytes
     at: float
 
 
 class RunRow(SQLModel, table=True):
-    """What `run` yielded as a dict, in its order: the one record that curves and verdicts are made from."""
+    """A dict that a run's `run` function yielded; curves and verdicts are computed from these."""
 
     __tablename__ = "run_row"
 
@@ -122,7 +130,7 @@ class RunRow(SQLModel, table=True):
 
 
 class Artifact(SQLModel, table=True):
-    """A file that a run left in its folder."""
+    """A file that a run wrote into its folder."""
 
     __tablename__ = "artifact"
 
@@ -152,10 +160,13 @@ class RunVerdict(SQLModel, table=True):
     high: float | None = None
     n: int
     rule: str
+    kind: str = "paper"  # the paper's own comparison, one of "ours", or an "identity"
+    scale: str = "difference"  # of the effect, or "ratio"
+    note: str = ""
 
 
 class Request(SQLModel, table=True):
-    """What somebody asks of the supervisor: it reads the oldest, acts, and removes it."""
+    """A request to the supervisor, which handles the oldest first and deletes it afterwards."""
 
     __tablename__ = "request"
 

@@ -1,7 +1,8 @@
-"""YAML read strictly, with the place of every value: no tags, aliases, duplicate keys or unquoted dates, no deep nesting.
+"""Reads YAML strictly, and remembers the place of every value.
 
-Built from the parser's events with a stack of our own: PyYAML's composer recurses, and a file of brackets would end the
-process. Scalars are read as in YAML 1.2, so that `no` is a word.
+Tags, aliases, duplicate keys, unquoted dates and deep nesting are refused. Scalars are read as in
+YAML 1.2, so that `no` is a word. Values are built from the parser's events, with a stack of our
+own: PyYAML's composer recurses, and a file of brackets would crash the process.
 """
 
 import re
@@ -20,7 +21,7 @@ INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?")
 
-Path_ = tuple[str | int, ...]
+ValuePath = tuple[str | int, ...]  # ("links", 0, "to") is in the first item of "links"
 Place = tuple[int, int]  # line and column, both from 1
 
 
@@ -32,151 +33,186 @@ class Problem:
     line: int
     column: int
     message: str
-    level: str = "error"  # or "warning"
+    level: str = "error"  # or "warning", or "draft" for an entry that isn't loaded yet
 
     def __str__(self) -> str:
-        warning = "warning: " if self.level == "warning" else ""
-        return f"{self.file}:{self.line}:{self.column}: {warning}{self.message}"
+        level = "" if self.level == "error" else f"{self.level}: "
+        return f"{self.file}:{self.line}:{self.column}: {level}{self.message}"
 
 
 @dataclass
 class Document:
-    """A file's value, and where each part of it stands: `places[("links", 0, "to")]` of a value, `keys` of its key."""
+    """The value of a file, and the places of all values and keys in it, by their paths."""
 
     value: Any = None
-    places: dict[Path_, Place] = field(default_factory=dict)
-    keys: dict[Path_, Place] = field(default_factory=dict)
+    places: dict[ValuePath, Place] = field(default_factory=dict)
+    keys: dict[ValuePath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
-def read(path: Path) -> Document:
-    """The one document in a file; what is wrong with it is in `problems`, and then `value` may be None."""
+class _Abort(Exception):
+    """Reading can't continue."""
+
+    def __init__(self, message: str, place: Place = (1, 1)) -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+
+
+def read_yaml(path: Path) -> Document:
+    """Reads a file. It doesn't raise: after a problem, the value may be incomplete or None."""
     document = Document()
-
-    def problem(message: str, place: Place = (1, 1)) -> Document:
-        document.problems.append(Problem(str(path), *place, message))
-        return document
-
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            return problem(f"{size / 2**20:.0f} MiB is more than the {MAX_BYTES // 2**20} MiB that a timeline may have")
-        raw = path.read_bytes()
-    except OSError as error:
-        return problem(f"can't be read: {error.strerror}")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        return problem(f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8 text", (line, column))
-    try:
-        _build(document, str(path), yaml.parse(text, Loader=yaml.CSafeLoader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return problem(f"not YAML: {error.problem or error.context}", place)
-    except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        place = (before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-        return problem(f"character U+{int(error.character):04X} may not stand in YAML", place)
-    except _Stop as stop:
-        return problem(*stop.args)
+        text = _read_text(path)
+        _parse(document, path, text)
+    except _Abort as abort:
+        document.problems.append(Problem(str(path), *abort.place, abort.message))
     return document
 
 
-class _Stop(Exception):
-    """Reading can't go on: (message, place)."""
+def _read_text(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            limit = f"{MAX_BYTES // 2**20} MiB that a timeline may have"
+            raise _Abort(f"{size / 2**20:.0f} MiB is more than the {limit}")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise _Abort(f"can't be read: {error.strerror}") from None
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = raw[error.start]
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        message = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 text"
+        raise _Abort(message, (line, column)) from None
 
 
-class _Open:
+def _parse(document: Document, path: Path, text: str) -> None:
+    """Fills the document. Raises _Abort."""
+    try:
+        _Builder(document, str(path)).build(yaml.parse(text, Loader=yaml.CSafeLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise _Abort(f"not YAML: {error.problem or error.context}", place) from None
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        place = (before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        message = f"character U+{int(error.character):04X} may not stand in YAML"
+        raise _Abort(message, place) from None
+
+
+class _OpenCollection:
     """A mapping or sequence that isn't closed yet."""
 
-    def __init__(self, value: dict[str, Any] | list[Any], path: Path_) -> None:
-        self.value, self.path = value, path
+    def __init__(self, value: dict[str, Any] | list[Any], path: ValuePath) -> None:
+        self.value = value
+        self.path = path
         self.key: str | None = None  # of a mapping: the key whose value comes next
-        self.duplicate = False
+        self.is_duplicate = False  # that key
 
 
-def _build(document: Document, file: str, events: Iterator[Any]) -> None:
-    stack: list[_Open] = []
-    documents = 0
-    for event in events:
-        place = (event.start_mark.line + 1, event.start_mark.column + 1)
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise _Stop("a second document begins here; a timeline is one list, without '---' inside", place)
-        elif isinstance(event, yaml.AliasEvent):
-            raise _Stop(f"*{event.anchor}: aliases aren't used here; write the value out", place)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            closed = stack.pop()
-            if not stack:
-                document.value = closed.value
-        elif isinstance(event, yaml.NodeEvent):
-            if len(document.problems) >= MAX_PROBLEMS:
-                raise _Stop(f"more than {MAX_PROBLEMS} problems; the rest isn't read", place)
-            _check_tag(document, file, event, place)
-            if isinstance(event, yaml.ScalarEvent):
-                _add(document, file, stack, _scalar(document, file, event, place), place)
-            else:
-                if len(stack) >= MAX_DEPTH:
-                    raise _Stop(f"nested more than {MAX_DEPTH} deep; a milestone needs no such depth", place)
-                value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
-                path = _add(document, file, stack, value, place)
-                stack.append(_Open(value, path))
+class _Builder:
+    """Builds the value of a document from the parser's events. Its methods raise _Abort."""
 
+    def __init__(self, document: Document, file: str) -> None:
+        self.document = document
+        self.file = file
+        self.stack: list[_OpenCollection] = []
 
-def _check_tag(document: Document, file: str, event: Any, place: Place) -> None:
-    if event.tag not in (None, "!"):
-        document.problems.append(Problem(file, *place, f"tag {event.tag}: tags aren't used here; remove it"))
-    if event.anchor:
-        document.problems.append(Problem(file, *place, f"&{event.anchor}: anchors aren't used here; remove it"))
+    def build(self, events: Iterator[Any]) -> None:
+        documents = 0
+        for event in events:
+            place = (event.start_mark.line + 1, event.start_mark.column + 1)
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    message = "a timeline is one list, without '---' inside"
+                    raise _Abort(f"a second document begins here; {message}", place)
+            elif isinstance(event, yaml.AliasEvent):
+                message = f"*{event.anchor}: aliases aren't used here; write the value out"
+                raise _Abort(message, place)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._close_collection()
+            elif isinstance(event, yaml.NodeEvent):
+                self._add_node(event, place)
 
+    def _add_node(self, event: Any, place: Place) -> None:
+        if len(self.document.problems) >= MAX_PROBLEMS:
+            raise _Abort(f"more than {MAX_PROBLEMS} problems; the rest isn't read", place)
+        if event.tag not in (None, "!"):
+            self._add_problem(f"tag {event.tag}: tags aren't used here; remove it", place)
+        if event.anchor:
+            self._add_problem(f"&{event.anchor}: anchors aren't used here; remove it", place)
+        if isinstance(event, yaml.ScalarEvent):
+            self._add_value(self._parse_scalar(event, place), place)
+        else:
+            self._open_collection({} if isinstance(event, yaml.MappingStartEvent) else [], place)
 
-def _scalar(document: Document, file: str, event: Any, place: Place) -> Any:
-    text: str = event.value
-    if event.style:  # quoted or a block
+    def _add_problem(self, message: str, place: Place) -> None:
+        self.document.problems.append(Problem(self.file, *place, message))
+
+    def _open_collection(self, value: dict[str, Any] | list[Any], place: Place) -> None:
+        if len(self.stack) >= MAX_DEPTH:
+            message = f"nested more than {MAX_DEPTH} deep; a milestone needs no such depth"
+            raise _Abort(message, place)
+        path = self._add_value(value, place)
+        self.stack.append(_OpenCollection(value, path))
+
+    def _close_collection(self) -> None:
+        closed = self.stack.pop()
+        if not self.stack:
+            self.document.value = closed.value
+
+    def _parse_scalar(self, event: Any, place: Place) -> Any:
+        text: str = event.value
+        if event.style:  # quoted or a block
+            return text
+        if text.lower() in SPECIAL and text in (text.lower(), text.capitalize()):
+            return SPECIAL[text.lower()]
+        if INT.fullmatch(text):
+            return int(text)
+        if FLOAT.fullmatch(text):
+            return float(text)
+        if DATE.fullmatch(text):
+            self._add_problem(f'the date must be quoted: "{text}"', place)
         return text
-    if text.lower() in SPECIAL and text in (text.lower(), text.capitalize()):
-        return SPECIAL[text.lower()]
-    if INT.fullmatch(text):
-        return int(text)
-    if FLOAT.fullmatch(text):
-        return float(text)
-    if DATE.fullmatch(text):
-        document.problems.append(Problem(file, *place, f'the date must be quoted: "{text}"'))
-    return text
 
-
-def _add(document: Document, file: str, stack: list[_Open], value: Any, place: Place) -> Path_:
-    """Puts a value where the innermost open collection expects one; returns its path."""
-    if not stack:
-        document.value = value
-        document.places[()] = place
-        return ()
-    parent = stack[-1]
-    if isinstance(parent.value, list):
-        path: Path_ = (*parent.path, len(parent.value))
-        parent.value.append(value)
-        document.places[path] = place
+    def _add_value(self, value: Any, place: Place) -> ValuePath:
+        """Puts a value where the innermost open collection expects one; returns its path."""
+        if not self.stack:
+            self.document.value = value
+            self.document.places[()] = place
+            return ()
+        parent = self.stack[-1]
+        if isinstance(parent.value, list):
+            path: ValuePath = (*parent.path, len(parent.value))
+            parent.value.append(value)
+            self.document.places[path] = place
+            return path
+        if parent.key is None:
+            return self._add_key(parent, value, place)
+        path = (*parent.path, parent.key)
+        if not parent.is_duplicate:
+            parent.value[parent.key] = value
+            self.document.places[path] = place
+        parent.key = None
+        parent.is_duplicate = False
         return path
-    if parent.key is None:
+
+    def _add_key(self, parent: _OpenCollection, value: Any, place: Place) -> ValuePath:
         if isinstance(value, dict | list):
-            raise _Stop("a key must be a word, not a list or a mapping; is a quote missing?", place)
+            message = "a key must be a word, not a list or a mapping; is a quote missing?"
+            raise _Abort(message, place)
         key = value if isinstance(value, str) else str(value)
         path = (*parent.path, key)
         if key in parent.value:
-            line = document.keys[path][0]
-            document.problems.append(Problem(file, *place, f'"{key}" is given twice; the first is in line {line}'))
-            parent.duplicate = True
+            line = self.document.keys[path][0]
+            self._add_problem(f'"{key}" is given twice; the first is in line {line}', place)
+            parent.is_duplicate = True
         else:
-            document.keys[path] = place
+            self.document.keys[path] = place
         parent.key = key
         return path
-    path = (*parent.path, parent.key)
-    if not parent.duplicate:
-        parent.value[parent.key] = value
-        document.places[path] = place
-    parent.key, parent.duplicate = None, False
-    return path

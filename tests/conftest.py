@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sqlalchemy import Engine
 
-from kb import db, loader, places
+from kb import db, loader, paths
 
 hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("here")
@@ -36,6 +36,8 @@ def free_port() -> int:
 
 def end_processes_of(folder: Path) -> None:
     """Ends what still runs with this KB_HOME."""
+    if not folder.exists():  # so nothing was started
+        return
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             mine = process.pid != os.getpid() and process.environ().get("KB_HOME") == str(folder)
@@ -46,7 +48,7 @@ def end_processes_of(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def timeline() -> loader.Timeline:
-    return loader.load(places.TIMELINE)
+    return loader.read_timeline(paths.TIMELINE)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def engine(home: Path) -> Engine:
 @pytest.fixture
 def loaded(engine: Engine, timeline: loader.Timeline) -> Engine:
     """A database with the project's timeline in it."""
-    db.load(engine, timeline.milestones)
+    db.load_timeline(engine, timeline.milestones)
     return engine
 
 

@@ -1,4 +1,4 @@
-"""Guard: the imports are those of DESIGN's diagram, read with `ast` and tried in real processes."""
+"""Guards on the source: which package imports which, and the size of files, functions and lines."""
 
 import ast
 import subprocess
@@ -7,30 +7,56 @@ from pathlib import Path
 
 import pytest
 
-from kb import places
+from kb import paths
 
-ROOT = places.ROOT
+ROOT = paths.ROOT
 LAYERS = {  # package: which of the project's packages it may import
     "kb": {"kb"},
     "impl": {"impl"},
     "ui": {"ui", "kb"},
     "app.py": {"ui"},
 }
-FILES = sorted([*ROOT.glob("kb/**/*.py"), *ROOT.glob("impl/**/*.py"), *ROOT.glob("ui/**/*.py"), ROOT / "app.py"])
+FILES = sorted(
+    [
+        *ROOT.glob("kb/**/*.py"),
+        *ROOT.glob("impl/**/*.py"),
+        *ROOT.glob("ui/**/*.py"),
+        ROOT / "app.py",
+    ]
+)
+MAX_FILE_LINES = 350
+MAX_FUNCTION_LINES = 40  # from `def` to the last line, decorators not counted
+MAX_COLUMNS = 100
+# impl/ is not measured yet: the next piece of work rewrites the implementations to these limits.
+MEASURED_PYTHON = sorted(
+    [
+        *(
+            path
+            for folder in ("kb", "ui", "tests", "benchmarks")
+            for path in ROOT.glob(f"{folder}/**/*.py")
+        ),
+        ROOT / "app.py",
+    ]
+)
+MEASURED_ASSETS = sorted([*ROOT.glob("ui/**/*.js"), *ROOT.glob("ui/**/*.css")])
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def imports(path: Path) -> set[str]:
     """Every module that the file imports, anywhere in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=relative)
 def test_imports_only_what_its_layer_may(path: Path) -> None:
     here = path.relative_to(ROOT).parts
     tops = {name.split(".")[0] for name in imports(path)}
@@ -48,15 +74,49 @@ def test_imports_only_what_its_layer_may(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("impl/*.py")), ids=lambda path: path.name)
 def test_no_implementation_imports_another(path: Path) -> None:
-    ours = {name for name in imports(path) if name.startswith("impl")}
-    assert all(name == "impl" or name.startswith("impl.kit") for name in ours)
+    from_impl = {name for name in imports(path) if name.startswith("impl")}
+    shared = ("impl.kit", "impl.drawing")
+    assert all(name == "impl" or name.startswith(shared) for name in from_impl)
 
 
-def test_schema_imports_nothing_of_ours() -> None:
+def test_schema_imports_no_module_of_the_project() -> None:
     assert not {name for name in imports(ROOT / "kb" / "schema.py") if name.split(".")[0] in LAYERS}
 
 
-@pytest.mark.parametrize("arguments", [["search", "dropout"], ["show", "dropout"], ["claims"], ["runs"], ["check"]])
+@pytest.mark.parametrize(
+    "arguments", [["search", "dropout"], ["show", "dropout"], ["claims"], ["runs"], ["check"]]
+)
 def test_the_shell_starts_without_torch(arguments: list[str], home: Path) -> None:
-    code = f"import sys; from kb import cli; assert cli.main({arguments!r}) == 0; assert 'torch' not in sys.modules"
+    code = (
+        f"import sys; from kb import cli; assert cli.main({arguments!r}) == 0; "
+        f"assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("path", [*MEASURED_PYTHON, *MEASURED_ASSETS], ids=relative)
+def test_no_file_is_too_long(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("path", [*MEASURED_PYTHON, *MEASURED_ASSETS], ids=relative)
+def test_no_line_is_too_long(path: Path) -> None:
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    too_long = [
+        f"{relative(path)}:{number}: {len(line)} columns"
+        for number, line in lines
+        if len(line) > MAX_COLUMNS
+    ]
+    assert not too_long
+
+
+@pytest.mark.parametrize("path", MEASURED_PYTHON, ids=relative)
+def test_no_function_is_too_long(path: Path) -> None:
+    too_long = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > MAX_FUNCTION_LINES:
+                too_long.append(f"{relative(path)}:{node.lineno}: {node.name} has {length} lines")
+    assert not too_long

@@ -2,14 +2,20 @@
 
 import pytest
 
-from kb import loader, places
-from kb.schema import Milestone, Paper, displayed
+from kb import loader, paths
+from kb.schema import Milestone, Paper, displayed_equations
 
-TIMELINE = loader.load(places.TIMELINE)
+TIMELINE = loader.read_timeline(paths.TIMELINE)
 NAMED_BY_THE_ESSAY = {
     *("torch", "theano", "caffe", "cuda", "cudnn", "tensorflow", "keras", "pytorch", "detectron"),
     *("geforce-256", "gtx-580", "tpu-v1", "tesla-v100", "mnist", "imagenet", "cifar-10"),
-    *("deep-learning-book", "cs231n", "ng-machine-learning", "understanding-lstm", "gan-applications"),
+    *(
+        "deep-learning-book",
+        "cs231n",
+        "ng-machine-learning",
+        "understanding-lstm",
+        "gan-applications",
+    ),
     *("backprop", "lenet5", "dropout"),
 }
 
@@ -33,4 +39,6 @@ def test_milestone(milestone: Milestone) -> None:
         assert milestone.doi or milestone.arxiv or milestone.url
         assert all(claim.where for claim in milestone.claims)
         assert milestone.links, "a paper stands on something"
-        assert len(milestone.code) == len(displayed(milestone.story)), "each equation stands beside its code"
+        assert len(milestone.code) == len(displayed_equations(milestone.story)), (
+            "each equation stands beside its code"
+        )

@@ -1,1 +1,1 @@
-"""The app's pages and components. They ask `kb` for everything: no SQL here, no torch."""
+"""The app's pages and components. All data comes from `kb`: there is no SQL and no torch here."""

@@ -1,4 +1,7 @@
-"""What `kb serve` starts: Streamlit, which else imports the app only when its first visitor waits for it."""
+"""The program that `kb serve` starts: Streamlit, with the home page imported in advance.
+
+Streamlit itself would import the app only when its first visitor opens it.
+"""
 
 import importlib
 import runpy

@@ -1,1 +1,1 @@
-"""Runs: `store` submits and reads them, `supervisor` executes them one by one, `worker` is the process that a run is."""
+"""Runs: their submission, their execution by the supervisor, and what they recorded."""

@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in their settings, their verdicts, and their rows with the run's name in them."""
+"""Compares runs: what they were made with, their verdicts and their rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ from kb.tables import Run, RunVerdict
 
 @dataclass(frozen=True)
 class Comparison:
-    """`differing` and `equal` are what the runs were made with, by name: a value for each run, None where it has none."""
+    """What the runs were made with is in `differing`, a value for each run, or in `equal`.
+
+    A value or verdict that a run doesn't have is None.
+    """
 
     runs: tuple[Run, ...]
     differing: dict[str, tuple[Any, ...]]
@@ -20,29 +23,37 @@ class Comparison:
     verdicts: dict[tuple[str, str], tuple[RunVerdict | None, ...]]  # by implementation and claim
 
     def rows(self, engine: Engine) -> list[dict[str, Any]]:
-        """Every run's rows, each with the word `run`, for curves to be drawn over each other."""
-        return [{**row.values, "run": run.id} for run in self.runs for row in store.rows(engine, run.id)]
+        """The rows of all runs; each has the id of its run as `run`, which tells curves apart."""
+        return [
+            {**row.values, "run": run.id} for run in self.runs for row in store.rows(engine, run.id)
+        ]
 
 
 def compare(engine: Engine, ids: Sequence[str]) -> Comparison:
     """Raises UnknownRun for an id that no run has."""
     runs = tuple(store.get(engine, id) for id in dict.fromkeys(ids))
-    made = [_made_with(run) for run in runs]
-    names = list(dict.fromkeys(name for one in made for name in one))
-    values = {name: tuple(one.get(name) for one in made) for name in names}
+    origins = [_origin(run) for run in runs]
+    names = dict.fromkeys(name for origin in origins for name in origin)
+    values = {name: tuple(origin.get(name) for origin in origins) for name in names}
     differing = {name: row for name, row in values.items() if any(value != row[0] for value in row)}
-    judged = [{(run.implementation, v.claim): v for v in store.verdicts(engine, run.id)} for run in runs]
-    claims = list(dict.fromkeys(claim for one in judged for claim in one))
+    verdicts = [_verdicts(engine, run) for run in runs]
+    claims = dict.fromkeys(claim for of_run in verdicts for claim in of_run)
     return Comparison(
         runs,
         differing,
         {name: row[0] for name, row in values.items() if name not in differing},
-        {claim: tuple(one.get(claim) for one in judged) for claim in claims},
+        {claim: tuple(of_run.get(claim) for of_run in verdicts) for claim in claims},
     )
 
 
-def _made_with(run: Run) -> dict[str, Any]:
-    """What can make a difference: implementation, preset, settings, source and the machine."""
+def _verdicts(engine: Engine, run: Run) -> dict[tuple[str, str], RunVerdict]:
+    return {
+        (run.implementation, verdict.claim): verdict for verdict in store.verdicts(engine, run.id)
+    }
+
+
+def _origin(run: Run) -> dict[str, Any]:
+    """What can change the result: implementation, preset, settings, source and machine."""
     environment = run.environment or {}
     machine = {name: environment.get(name) for name in ("device", "device_name", "torch", "python")}
     source = {

@@ -1,4 +1,4 @@
-"""One supervisor for each database: a lock that only it holds, and the way to start it where there is none."""
+"""Starts the supervisor of a database, unless there is one: a lock allows one for each database."""
 
 import fcntl
 import os
@@ -6,12 +6,12 @@ import subprocess
 import sys
 from typing import IO
 
-from kb import places
+from kb import paths
 
 
 def lock() -> IO[str] | None:
-    """The supervisor's lock, to be kept open as long as it is held; None if somebody holds it."""
-    path = places.home() / "supervisor.lock"
+    """The supervisor's lock, held until the file is closed; None if another process holds it."""
+    path = paths.home() / "supervisor.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     try:
@@ -23,18 +23,21 @@ def lock() -> IO[str] | None:
 
 
 def ensure_supervisor() -> None:
-    """Starts a supervisor, detached from this process, unless there is one. Two started at once settle it by the lock."""
+    """Starts a supervisor, detached from this process, unless one is running.
+
+    If two are started at the same time, the one that doesn't get the lock exits.
+    """
     held = lock()
     if held is None:
         return
     held.close()
-    with (places.home() / "supervisor.log").open("ab") as log:
+    with (paths.home() / "supervisor.log").open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "kb.runs.supervisor"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            cwd=places.ROOT,
-            env=os.environ | {"KB_HOME": str(places.home())},
+            cwd=paths.ROOT,
+            env=os.environ | {"KB_HOME": str(paths.home())},
         )

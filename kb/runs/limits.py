@@ -1,4 +1,4 @@
-"""What a run may take, so that a runaway doesn't take the machine with it. Limits are part of the run."""
+"""The limits of a run's time, memory and disk space, so that no run takes the machine with it."""
 
 import contextlib
 import os
@@ -6,69 +6,88 @@ from pathlib import Path
 
 import psutil
 
-ROWS = 1_000_000  # a run that yields more has lost its way; curves are drawn of a thousand points
-ARTIFACTS = 5_000
-LOG = 8 << 20  # bytes of the log: its beginning and its end are kept
-UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
-TIMES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-WORDS = {"seconds": "time", "memory": "memory", "disk": "disk"}
+MAX_ROWS = 1_000_000  # more are an error of the run: curves are drawn of a thousand points
+MAX_ARTIFACTS = 5_000
+MAX_LOG_BYTES = 8 << 20  # of a longer log the beginning and the end are kept
+BYTE_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+TIME_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+KEYS = {"time": "seconds", "memory": "memory", "disk": "disk"}  # by the name that users write
+EXAMPLES = {
+    "time": "90s, 10m or 2h",
+    "memory": "500MB or 4GB",
+    "disk": "500MB or 4GB",
+}
 
 
 def defaults() -> dict[str, float]:
-    """Memory and disk in bytes; time has no limit unless one is given: `paper` takes hours."""
+    """Memory and disk in bytes. Time has no limit unless the run has one: `paper` takes hours."""
     return {"memory": int(0.9 * psutil.virtual_memory().total), "disk": int(5e9)}
 
 
 def parse(texts: list[str]) -> dict[str, float]:
-    """`time=10m`, `memory=4GB`, `disk=500MB` -> seconds and bytes. Raises ValueError that says how it is written."""
+    """Limits in seconds and bytes from texts such as `time=10m`, `memory=4GB`, `disk=500MB`.
+
+    Raises ValueError that says how a limit is written.
+    """
     limits: dict[str, float] = {}
     for text in texts:
         name, _, amount = text.lower().replace(" ", "").partition("=")
-        key = next((key for key, word in WORDS.items() if word == name), None)
-        if key is None:
+        if name not in KEYS:
             raise ValueError(f"{text!r} is no limit; there are time=10m, memory=4GB and disk=500MB")
-        scale = TIMES if key == "seconds" else UNITS
-        digits = amount.removesuffix("b") if key != "seconds" else amount
-        unit = digits.lstrip("0123456789.")
-        try:
-            limits[key] = float(digits.removesuffix(unit)) * scale[unit]
-        except (ValueError, KeyError):
-            raise ValueError(f"{text!r}: {amount!r} is no amount of {name}; write {name}={EXAMPLES[key]}") from None
-        if not 0 < limits[key] < float("inf"):
-            raise ValueError(f"{text!r}: a limit is more than nothing")
+        limit = _parse_amount(name, amount)
+        if limit is None:
+            raise ValueError(
+                f"{text!r}: {amount!r} is no amount of {name}; write {name}={EXAMPLES[name]}"
+            )
+        if not 0 < limit < float("inf"):
+            raise ValueError(f"{text!r}: a limit is greater than zero")
+        limits[KEYS[name]] = limit
     return limits
 
 
-EXAMPLES = {"seconds": "90s, 10m or 2h", "memory": "500MB or 4GB", "disk": "500MB or 4GB"}
+def _parse_amount(name: str, amount: str) -> float | None:
+    """Seconds for `time`, bytes for the other limits; None if it is written in another way."""
+    units = TIME_UNITS if name == "time" else BYTE_UNITS
+    if name != "time":
+        amount = amount.removesuffix("b")
+    unit = amount.lstrip("0123456789.")
+    try:
+        return float(amount.removesuffix(unit)) * units[unit]
+    except (ValueError, KeyError):
+        return None
 
 
-def exceeded(own: dict[str, float], seconds: float, memory: int, folder: Path) -> str | None:
-    """Which limit, the run's own or the default, is reached, as the sentence that the run ends with."""
+def exceeded_limit(own: dict[str, float], seconds: float, memory: int, folder: Path) -> str | None:
+    """The reason that a run ends with if it exceeds its own limits or the defaults, else None."""
     limits = defaults() | own
     if seconds > limits.get("seconds", float("inf")):
-        return f"it reached its limit of time, {limits['seconds']:,.0f} s; `--limit time=...` sets another"
-    for name, used in (("memory", memory), ("disk", size(folder))):
+        return (
+            f"it reached its limit of time, {limits['seconds']:,.0f} s; "
+            "`--limit time=...` sets another"
+        )
+    for name, used in (("memory", memory), ("disk", folder_bytes(folder))):
         if used > limits[name]:
             return (
-                f"it reached its limit of {name}, {_bytes(limits[name])}, with {_bytes(used)}; "
-                f"`--limit {name}=...` sets another"
+                f"it reached its limit of {name}, {_format_bytes(limits[name])}, "
+                f"with {_format_bytes(used)}; `--limit {name}=...` sets another"
             )
     return None
 
 
-def size(folder: Path) -> int:
-    """Bytes of the files in it."""
+def folder_bytes(folder: Path) -> int:
+    """The size of the files in a folder; 0 if there is no such folder."""
     total = 0
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # a figure that is whole by now has another name
+            # A partial figure may be renamed or removed in the meantime.
+            with contextlib.suppress(FileNotFoundError):
                 total += entry.stat(follow_symlinks=False).st_size
     return total
 
 
-def _bytes(n: float) -> str:
+def _format_bytes(number: float) -> str:
     for unit in ("B", "kB", "MB"):
-        if n < 1000:
-            return f"{n:.0f} {unit}"
-        n /= 1000
-    return f"{n:.1f} GB"
+        if number < 1000:
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"

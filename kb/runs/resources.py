@@ -1,4 +1,4 @@
-"""What a run takes while it runs, as the system tells it."""
+"""Measures what a run uses while it runs."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,22 @@ from kb.tables import Run
 
 @dataclass(frozen=True)
 class Resources:
-    memory: int  # bytes, of the run's process and all that it started
+    memory: int  # bytes, of the run's process and its descendants
     cpu_seconds: float
 
 
-def taken(run: Run) -> Resources | None:
-    """None for a run that has no process on this machine."""
+def measure_resources(run: Run) -> Resources | None:
+    """None for a run without a process on this machine."""
     if run.process is None or run.cluster:
         return None
-    memory, seconds = 0, 0.0
+    memory = 0
+    seconds = 0.0
     try:
         parent = psutil.Process(run.process)
         for process in (parent, *parent.children(recursive=True)):
             times = process.cpu_times()
-            memory, seconds = memory + process.memory_info().rss, seconds + times.user + times.system
+            memory += process.memory_info().rss
+            seconds += times.user + times.system
     except psutil.Error:
         return None
     return Resources(memory, seconds)

@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
-from kb import places
+from kb import paths
 from tests.conftest import end_processes_of, free_port
 
-CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+CHROMIUM = next(
+    (p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))),
+    None,
+)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -30,7 +40,7 @@ expect.set_options(timeout=60_000)
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
-        message = "no Chromium: install it with `apt-get install chromium`, or from your system's packages"
+        message = "no Chromium: `apt-get install chromium` or a package of your system installs it"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -60,7 +70,7 @@ def serve(home: Path, port: int) -> subprocess.Popen[str]:
     server = subprocess.Popen(
         [sys.executable, "-m", "kb.cli", "serve"],
         env=environment | {"KB_HOME": str(home), "PORT": str(port)},
-        cwd=places.ROOT,
+        cwd=paths.ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -68,12 +78,12 @@ def serve(home: Path, port: int) -> subprocess.Popen[str]:
     address = f"http://localhost:{port}"
     while address not in (line := server.stdout.readline()):
         assert line or server.poll() is None, "kb serve ended"
-    answers(address, server)
+    wait_for_server(address, server)
     return server
 
 
-def answers(address: str, server: subprocess.Popen[Any]) -> None:
-    """Waits until the app answers there."""
+def wait_for_server(address: str, server: subprocess.Popen[Any]) -> None:
+    """Waits until the app answers at that address."""
     while True:
         try:
             urllib.request.urlopen(f"{address}/_stcore/health", timeout=5)
@@ -82,18 +92,28 @@ def answers(address: str, server: subprocess.Popen[Any]) -> None:
             assert server.poll() is None, "the app ended"
 
 
-@pytest.fixture
-def page(browser: Browser, app: str) -> Iterator[Page]:
-    """A page of 1280 x 900; what it loads from outside, or throws, fails the test."""
+@pytest.fixture(scope="session")
+def context(browser: Browser, app: str) -> Iterator[BrowserContext]:
+    """One for all tests, so that the browser loads and compiles the app's scripts once."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=app)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, app: str) -> Iterator[Page]:
+    """A page; what it loads from another server, or throws, fails the test."""
     page = context.new_page()
     page.set_default_timeout(60_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith((app, "ws", "data:", "blob:")) else wrong.append(request.url),
-    )
+    errors: list[str] = []
+    allowed = (app, app.replace("http", "ws"), "data:", "blob:")
+
+    def check_request(request: Request) -> None:
+        if not request.url.startswith(allowed):
+            errors.append(request.url)
+
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", check_request)
     yield page
-    context.close()
-    assert wrong == []
+    page.close()
+    assert errors == []

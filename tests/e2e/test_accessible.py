@@ -1,4 +1,4 @@
-"""axe-core's automatic rules on every page, by day and by night."""
+"""axe-core's automatic rules on every page, in light and dark."""
 
 import time
 
@@ -24,7 +24,7 @@ ADDRESSES = {
     "/compare?runs=seen-1,seen-2": "What differs",
     "/milestone?id=dropout": "Sources",
     "/milestone?id=mnist": "Sources",
-    "/run?id=seen-1": "To quote",
+    "/run?id=seen-1": "Summary to copy",
     "/run?id=no": "No such run",
 }
 
@@ -37,21 +37,38 @@ def two_runs(app: str, app_home: object, monkeypatch: pytest.MonkeyPatch) -> Eng
         for seed, id in enumerate(("seen-1", "seen-2")):
             if session.get(Run, id):
                 continue
-            now = time.time()
-            session.add(Run(id=id, implementation="dropout", preset="quick", device="cpu", status="succeeded", submitted=now,
-                            started=now, finished=now, source_hash="0" * 64, settings={"seed": seed, "updates": 9},
-                            environment={"device": "cpu", "device_name": "a processor", "torch": "2"}))  # fmt: skip
-            for step in range(4):
-                values = {"net": "dropout", "seed": seed, "step": step, "loss": 1.0 / (step + 1)}
-                session.add(RunRow(run=id, number=step, at=now, values=values))
-            session.add(RunVerdict(run=id, claim="lower-test-error", number=0, verdict="reproduced", measured=1.0, baseline=2.0,
-                                   unit="%", effect=1.0, low=0.5, high=1.5, n=5, rule="a rule"))  # fmt: skip
+            add_run(session, id, seed)
         session.commit()
     return engine
 
 
-def lasting(page: Page) -> set[str]:
-    """What axe finds, and finds again: what is just fading in has other colours until it is there."""
+def add_run(session: Session, id: str, seed: int) -> None:
+    now = time.time()
+    session.add(
+        Run(
+            id=id,
+            implementation="dropout",
+            preset="quick",
+            device="cpu",
+            status="succeeded",
+            submitted=now,
+            started=now,
+            finished=now,
+            source_hash="0" * 64,
+            settings={"seed": seed, "updates": 9},
+            environment={"device": "cpu", "device_name": "a processor", "torch": "2"},
+        )
+    )
+    for step in range(4):
+        values = {"net": "dropout", "seed": seed, "step": step, "loss": 1.0 / (step + 1)}
+        session.add(RunRow(run=id, number=step, at=now, values=values))
+    measured = dict(measured=1.0, baseline=2.0, effect=1.0, low=0.5, high=1.5, n=5)
+    texts = dict(claim="lower-test-error", verdict="reproduced", unit="%", rule="a rule")
+    session.add(RunVerdict(run=id, number=0, **texts, **measured))
+
+
+def lasting_violations(page: Page) -> set[str]:
+    """What axe finds each time: while something fades in, its colours are others."""
     wrong: set[str] | None = None
     for _ in range(4):
         found = Axe().run(page).response["violations"]
@@ -63,14 +80,16 @@ def lasting(page: Page) -> set[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_that_axe_can_find(browser: Browser, app: str, two_runs: Engine, scheme: str) -> None:
-    context = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}, base_url=app)  # type: ignore[arg-type]
+def test_axe_finds_no_violation(browser: Browser, app: str, two_runs: Engine, scheme: str) -> None:
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": 1280, "height": 900}, base_url=app
+    )  # type: ignore[arg-type]
     page = context.new_page()
     wrong = []
     for address, heading in ADDRESSES.items():
         page.goto(address)
         expect(page.get_by_role("heading", name=heading).first).to_be_visible()
         expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-        wrong += [f"{address}: {one}" for one in lasting(page)]
+        wrong += [f"{address}: {one}" for one in lasting_violations(page)]
     context.close()
     assert wrong == []

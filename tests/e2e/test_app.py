@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import Engine
 
 from kb import db
-from kb.runs import store
+from kb.runs import control, store
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -24,7 +24,7 @@ def database(app: str, app_home: Path, monkeypatch: pytest.MonkeyPatch) -> Engin
 
 
 def launch(page: Page, **settings: str) -> str:
-    """Opens dropout's page, changes settings in the form, presses the button; returns the run's id."""
+    """Starts a run on dropout's page, with these settings in the form; returns its id."""
     page.goto("/milestone?id=dropout")
     page.get_by_text("Settings").first.click()
     for name, value in settings.items():
@@ -35,7 +35,9 @@ def launch(page: Page, **settings: str) -> str:
     return page.url.split("id=")[1]
 
 
-def test_from_the_timeline_to_a_verdict_and_back(page: Page, database: Engine, until: Callable[..., Any]) -> None:
+def test_from_the_timeline_to_a_verdict_and_back(
+    page: Page, database: Engine, until: Callable[..., Any]
+) -> None:
     page.goto("/")
     expect(page.get_by_role("heading", name="The executable history")).to_be_visible()
     field = page.get_by_placeholder("Search: gpu")
@@ -73,18 +75,22 @@ def test_from_the_timeline_to_a_verdict_and_back(page: Page, database: Engine, u
     expect(page.get_by_text("The run that measured it").first).to_be_visible()
 
 
-def test_a_run_is_stopped_by_its_button(page: Page, database: Engine, until: Callable[..., Any]) -> None:
+def test_a_run_is_stopped_by_its_button(
+    page: Page, database: Engine, until: Callable[..., Any]
+) -> None:
     run_id = launch(page, data="digits", updates="100000")
     until(lambda: store.rows(database, run_id))
     pid = store.get(database, run_id).process
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_test_id("stMain").get_by_text("cancelled").first).to_be_visible()
     assert store.get(database, run_id).status == "cancelled"
-    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    until(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    )
     page.get_by_role("button", name="Run it again").click()
     page.wait_for_url(lambda url: run_id not in url)
     again = page.url.split("id=")[1]
-    store.cancel(database, again)
+    control.cancel(database, again)
     expect(page.get_by_test_id("stMain").get_by_text("cancelled").first).to_be_visible()
 
 
@@ -93,20 +99,6 @@ def test_a_crash_is_shown_with_its_traceback(page: Page) -> None:
     expect(page.get_by_test_id("stMain").get_by_text("failed").first).to_be_visible()
     expect(page.get_by_role("heading", name="What went wrong")).to_be_visible()
     expect(page.get_by_text("no data set 'nothing'").first).to_be_visible()
-
-
-def test_the_timeline_zooms_and_moves(page: Page, until: Callable[..., Any]) -> None:
-    page.goto("/")
-    canvas = page.locator("canvas").first
-    expect(canvas).to_be_visible()
-    expect(canvas).not_to_have_attribute("width", "300")  # what a canvas has before anything is drawn
-    for act in (
-        lambda: (canvas.hover(), page.mouse.wheel(0, -600)),
-        lambda: page.get_by_role("button", name=re.compile("All|everything", re.I)).first.click(),
-    ):
-        before = canvas.screenshot()
-        act()
-        until(lambda before=before: canvas.screenshot() != before)
 
 
 def test_searching_has_an_address(page: Page) -> None:
@@ -121,34 +113,3 @@ def test_searching_has_an_address(page: Page) -> None:
     box.fill("trak:hardware")
     box.press("Enter")
     expect(page.get_by_text('did you mean "track"')).to_be_visible()
-
-
-def test_text_from_a_file_or_a_run_is_never_markup(page: Page, database: Engine) -> None:
-    attack = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> [x](javascript:window.hacked=1)'
-    whole = [row.entry for row in db.milestones(database)]
-    from pydantic import TypeAdapter
-
-    from kb.schema import Entry
-
-    parsed = TypeAdapter(list[Entry]).validate_python(whole)
-    evil = parsed[0].model_copy(
-        update={"id": "evil", "title": attack, "short": attack, "idea": attack, "story": attack}
-    )
-    db.load(database, [*parsed, evil])
-    try:
-        for address in (
-            "/",
-            "/?at=evil",
-            "/milestone?id=evil",
-            "/search?q=onerror",
-            "/search?q=%3Cscript%3E",
-            "/run?id=%3Cimg%3E",
-        ):
-            page.goto(address)
-            expect(page.locator("h1").first).to_be_visible()
-            page.wait_for_timeout(500)
-            assert page.evaluate("window.hacked") is None
-            assert page.locator("img[src='x']").count() == 0
-            assert page.locator("a[href^='javascript']").count() == 0
-    finally:
-        db.load(database, parsed)

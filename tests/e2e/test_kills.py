@@ -1,4 +1,4 @@
-"""The app killed at random moments after "Run" was pressed: whatever was submitted goes on, and its page is there again.
+"""The app killed at random moments after "Run" was pressed: what was submitted runs to its end.
 
 `KB_TRIALS=60 pytest tests/e2e/test_kills.py` for as many as one likes.
 """
@@ -14,10 +14,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from kb import db
-from kb.runs import store
+from kb.runs import polling, store
 from tests.conftest import free_port
 from tests.e2e.conftest import serve
-from tests.kb.test_kills import check
+from tests.kb.test_kills import check_database
 
 TRIALS = int(os.environ.get("KB_TRIALS", "2"))
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120 + 60 * TRIALS)]
@@ -51,7 +51,9 @@ def served(home: Path, port: int) -> Iterator[Callable[[], subprocess.Popen[str]
 
 
 def test_the_app_is_killed(visitor: Page, served: Callable[[], subprocess.Popen[str]]) -> None:
-    chance = random.Random(time.time_ns())  # other moments every time; what is asserted holds at any
+    chance = random.Random(
+        time.time_ns()
+    )  # other moments every time; what is asserted holds at any
     submitted: set[str] = set()
     server = served()
     engine = db.open_database()
@@ -70,15 +72,14 @@ def test_the_app_is_killed(visitor: Page, served: Callable[[], subprocess.Popen[
         shown = visitor.url.partition("run?id=")[2]
         assert not shown or shown in there, "the page has a run that isn't there"
         for run_id in there - submitted:
-            run = list(store.watch(engine, run_id, every=0.05))[-1]
+            run = list(polling.watch(engine, run_id, interval=0.05))[-1]
             assert run.status == "succeeded", run
         submitted |= there
         server = served()
-        if (
-            shown
-        ):  # Streamlit's page mends itself, unless it was about to fetch a part of its own program: then by a reload
+        if shown:
+            # Streamlit connects again by itself, unless it was loading a part of its own program.
             visitor.reload()
             expect(visitor.get_by_test_id("stMain").get_by_text("succeeded").first).to_be_visible()
             expect(visitor.get_by_role("heading", name="Verdicts")).to_be_visible()
-    check(engine, [*submitted])
+    check_database(engine, [*submitted])
     print(f"{TRIALS} kills of the app: {len(submitted)} runs were submitted, and succeeded")

@@ -37,7 +37,7 @@ def test_keys_walk_the_picture(page: Page) -> None:
 
 def test_a_milestone_leads_to_its_lineage(page: Page) -> None:
     page.goto("/milestone?id=resnet")
-    page.get_by_text("Its lineage, drawn").click()
+    page.get_by_text("The lineage of ResNet").click()
     expect(page.get_by_role("heading", name="The lineage of ResNet")).to_be_visible()
 
 
@@ -49,10 +49,10 @@ def test_the_address_follows_a_link_within_a_page(page: Page) -> None:
     expect(page.get_by_role("heading", name="ImageNet Classification with Deep")).to_be_visible()
 
 
-def test_the_small_picture_leads_to_the_kin(page: Page) -> None:
+def test_the_small_picture_leads_to_the_neighbours(page: Page) -> None:
     page.goto("/milestone?id=dropout")
-    kin = page.get_by_role("group", name="Dropout stands on Back-propagation")
-    kin.get_by_role("link", name="ImageNet Classification with Deep").click()
+    picture = page.get_by_role("group", name="before Dropout: Back-propagation")
+    picture.get_by_role("link", name="ImageNet Classification with Deep").click()
     page.wait_for_url("**/milestone?id=alexnet")
     expect(page.get_by_role("heading", name="ImageNet Classification with Deep")).to_be_visible()
 

@@ -1,4 +1,4 @@
-"""Twenty people at once: each has a page of its own, one starts a run, those who look see it come and end."""
+"""Twenty people at once, each with a page: one starts a run, and the others see it come and end."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,9 @@ def visitors(browser: Browser, app: str) -> Iterator[list[Page]]:
     with ExitStack() as stack:
         pages = []
         for _ in range(20):
-            context = stack.enter_context(browser.new_context(reduced_motion="reduce", base_url=app))
+            context = stack.enter_context(
+                browser.new_context(reduced_motion="reduce", base_url=app)
+            )
             page = context.new_page()
             page.set_default_timeout(60_000)
             page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -63,11 +65,15 @@ def test_twenty_at_once(visitors: list[Page]) -> None:
     one.get_by_text("Settings").first.click()
     one.get_by_text("smoke: seconds").click()
     expect(one.get_by_label("points", exact=True).first).to_have_value("40")
-    expect(one.get_by_label("points", exact=True)).to_have_count(1)  # while the page is drawn, the old fields are there
+    expect(one.get_by_label("points", exact=True)).to_have_count(
+        1
+    )  # while the page is drawn, the old fields are there
     one.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
     expect(one).to_have_url(re.compile(r"/run\?id="))
     run = one.url.split("id=")[1]
-    lists = [page for page, address in zip(others, addresses[1:], strict=True) if address == "/runs"]
+    lists = [
+        page for page, address in zip(others, addresses[1:], strict=True) if address == "/runs"
+    ]
     for page in lists:  # nothing was pressed there
         expect(page.locator(f".st-key-run-{run}")).to_be_visible()
     rest = [page for page in others if page not in lists]

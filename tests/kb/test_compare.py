@@ -1,9 +1,9 @@
-"""Runs side by side."""
+"""Comparing runs."""
 
 import time
-from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 from sqlmodel import Session
 
 from kb import db
@@ -13,38 +13,58 @@ from kb.tables import Run, RunRow, RunVerdict
 
 
 @pytest.fixture
-def three() -> Any:
+def three() -> Engine:
+    """A database with three runs, of which two have a verdict."""
     engine = db.open_database()
     with Session(engine) as session:
         for name, seed, device in (("a", 0, "cpu"), ("b", 1, "cpu"), ("c", 0, None)):
-            session.add(Run(id=name, implementation="dropout", preset="quick", device="auto", status="succeeded",
-                            submitted=time.time(), source_hash="0" * 64, settings={"seed": seed, "H": 8},
-                            environment={"device": device} if device else None))  # fmt: skip
-            session.add(RunRow(run=name, number=0, at=0.0, values={"net": "x", "step": 1, "loss": 0.5}))
+            session.add(make_run(name, seed, device))
+            values = {"net": "x", "step": 1, "loss": 0.5}
+            session.add(RunRow(run=name, number=0, at=0.0, values=values))
         for name in ("a", "b"):
-            session.add(RunVerdict(run=name, claim="wins", number=0, verdict="reproduced", measured=1.0, baseline=2.0,
-                                   unit="%", n=5, rule=""))  # fmt: skip
+            session.add(
+                RunVerdict(
+                    run=name, claim="wins", number=0, verdict="reproduced", unit="%", n=5, rule=""
+                )
+            )
         session.commit()
     return engine
 
 
-def test_what_differs_comes_apart_from_what_is_equal(three: Any) -> None:
+def make_run(name: str, seed: int, device: str | None) -> Run:
+    return Run(
+        id=name,
+        implementation="dropout",
+        preset="quick",
+        device="auto",
+        status="succeeded",
+        submitted=time.time(),
+        source_hash="0" * 64,
+        settings={"seed": seed, "H": 8},
+        environment={"device": device} if device else None,
+    )
+
+
+def test_what_differs_is_apart_from_what_is_equal(three: Engine) -> None:
     found = compare(three, ["a", "b"])
     assert found.differing == {"seed": (0, 1)}
     assert found.equal["H"] == 8 and found.equal["preset"] == "quick"
-    assert [v.verdict if v else None for v in found.verdicts["dropout", "wins"]] == ["reproduced", "reproduced"]
+    assert [v.verdict if v else None for v in found.verdicts["dropout", "wins"]] == [
+        "reproduced",
+        "reproduced",
+    ]
 
 
-def test_what_a_run_has_not_is_none(three: Any) -> None:
+def test_a_value_or_verdict_that_a_run_lacks_is_none(three: Engine) -> None:
     found = compare(three, ["a", "c", "a"])
     assert len(found.runs) == 2 and found.differing == {"device": ("cpu", None)}
     assert found.verdicts["dropout", "wins"][1] is None
 
 
-def test_rows_carry_the_name_of_their_run(three: Any) -> None:
+def test_rows_have_the_id_of_their_run(three: Engine) -> None:
     assert [row["run"] for row in compare(three, ["b", "a"]).rows(three)] == ["b", "a"]
 
 
-def test_an_unknown_run_is_an_error(three: Any) -> None:
+def test_an_unknown_run_is_an_error(three: Engine) -> None:
     with pytest.raises(store.UnknownRun):
         compare(three, ["a", "nothing"])

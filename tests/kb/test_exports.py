@@ -12,76 +12,96 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kb import exports, loader, places
+from kb import loader, paths
+from kb.exports import FORMATS
+from kb.exports.bibtex import escape_tex
 
 ENTRIES = [
     milestone.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    for milestone in loader.load(places.TIMELINE).milestones
+    for milestone in loader.read_timeline(paths.TIMELINE).milestones
 ]
 HOSTILE = {
-    "id": "end", "track": "theory", "kind": "paper",
-    "title": 'A <script>alert(1)</script> & 100% "title_" {x}', "short": 'a "b" <i>',
-    "date": "2014-06", "authors": ["Łukasz K.", "A & B"], "idea": "</article><script>alert(2)</script>",
-    "story": "<img src=x onerror=alert(3)> [x](javascript:alert(4))\n\n$$E = m c^2$$\n\nand $\\alpha < \\beta$",
-    "links": [{"to": "nowhere", "as": "builds_on"}], "sources": [{"url": "https://example.org/?a=1&b=2", "read": "2026-01-01"}],
-}  # fmt: skip
+    "id": "end",
+    "track": "theory",
+    "kind": "paper",
+    "title": 'A <script>alert(1)</script> & 100% "title_" {x} $count',
+    "short": 'a "b" <i>',
+    "date": "2014-06",
+    "authors": ["Łukasz K.", "A & B"],
+    "idea": "</article><script>alert(2)</script>",
+    "story": (
+        "<img src=x onerror=alert(3)> [x](javascript:alert(4))\n\n"
+        "$$E = m c^2$$\n\nand $\\alpha < \\beta$"
+    ),
+    "links": [{"to": "nowhere", "as": "builds_on"}],
+    "sources": [{"url": "https://example.org/?a=1&b=2", "read": "2026-01-01"}],
+}
+TEX_ESCAPES = re.compile(
+    r"\\textbackslash\{\}|\\textasciitilde\{\}|\\textasciicircum\{\}|\\[{}$&#_%]"
+)
 
 
-@pytest.mark.parametrize("name", exports.FORMATS)
-def test_nothing_at_all_is_still_a_file(name: str) -> None:
-    assert isinstance(exports.FORMATS[name]([]), str)
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_milestones_are_a_valid_export(name: str) -> None:
+    assert isinstance(FORMATS[name]([]), str)
 
 
-def test_json_and_csv_hold_everything() -> None:
-    assert json.loads(exports.as_json(ENTRIES)) == ENTRIES
-    rows = list(csv.DictReader(io.StringIO(exports.as_csv(ENTRIES))))
+def test_json_and_csv_have_everything() -> None:
+    assert json.loads(FORMATS["json"](ENTRIES)) == ENTRIES
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](ENTRIES))))
     assert [row["id"] for row in rows] == [entry["id"] for entry in ENTRIES]
-    assert [json.loads(row["links"] or "[]") for row in rows] == [entry.get("links", []) for entry in ENTRIES]
+    links = [json.loads(row["links"] or "[]") for row in rows]
+    assert links == [entry.get("links", []) for entry in ENTRIES]
 
 
-def test_graphml_is_the_graph() -> None:
-    graph = nx.parse_graphml(exports.as_graphml([*ENTRIES, HOSTILE]), force_multigraph=True)
+def parse_graphml(entries: list[dict[str, Any]]) -> nx.MultiDiGraph:
+    return nx.parse_graphml(FORMATS["graphml"](entries), force_multigraph=True)
+
+
+def test_graphml_is_the_lineage() -> None:
+    graph = parse_graphml([*ENTRIES, HOSTILE])
     assert set(graph) == {entry["id"] for entry in ENTRIES} | {"end"}
     links = {(e["id"], link["to"], link["as"]) for e in ENTRIES for link in e.get("links", [])}
     assert {(a, b, data["type"]) for a, b, data in graph.edges(data=True)} == links
     assert graph.nodes["end"]["short"] == 'a "b" <i>'
 
 
-def test_a_selection_has_the_links_within_it_only() -> None:
-    some = [entry for entry in ENTRIES if entry["id"] in ("backprop", "dropout", "mnist")]
-    graph = nx.parse_graphml(exports.as_graphml(some), force_multigraph=True)
-    assert set(graph) == {"backprop", "dropout", "mnist"}
-    assert exports.as_mermaid(some).count("-->") == graph.number_of_edges()
+def test_a_selection_has_only_the_links_within_it() -> None:
+    selected = {"backprop", "dropout", "mnist"}
+    entries = [entry for entry in ENTRIES if entry["id"] in selected]
+    graph = parse_graphml(entries)
+    assert set(graph) == selected
+    assert FORMATS["mermaid"](entries).count("-->") == graph.number_of_edges()
 
 
-def test_mermaid_labels_cannot_break_out() -> None:
-    text = exports.as_mermaid([HOSTILE])
+def test_mermaid_labels_are_escaped() -> None:
+    text = FORMATS["mermaid"]([HOSTILE])
     assert text.splitlines()[1] == '  m_end["a #quot;b#quot; #lt;i#gt;, 2014"]:::theory'
 
 
-def test_bibtex_balances_and_escapes() -> None:
-    text = exports.as_bibtex([HOSTILE])
-    assert r"100\% " in text and r"title\_" in text and r"\{x\}" in text and "Łukasz K. and A \\& B" in text
+def test_bibtex_is_escaped() -> None:
+    text = FORMATS["bibtex"]([HOSTILE])
     assert text.startswith("@article{end,") and "month = jun," in text
-    every = exports.as_bibtex(ENTRIES)
-    assert len(re.findall(r"(?m)^@\w+\{[a-z0-9-]+,$", every)) == len(ENTRIES)
+    for escaped in (r"100\% ", r"title\_", r"\{x\}", r"Łukasz K. and A \& B"):
+        assert escaped in text
+    first_lines = re.findall(r"(?m)^@\w+\{[a-z0-9-]+,$", FORMATS["bibtex"](ENTRIES))
+    assert len(first_lines) == len(ENTRIES)
 
 
 @given(st.text())
-def test_tex_leaves_no_bare_special_character(text: str) -> None:
-    escaped = exports._tex(text)
-    bare = re.sub(r"\\textbackslash\{\}|\\textasciitilde\{\}|\\textasciicircum\{\}|\\[{}$&#_%]", "", escaped)
-    assert not re.search(r"[\\{}$&#_%~^]", bare)
+def test_tex_has_no_special_character_left(text: str) -> None:
+    assert not re.search(r"[\\{}$&#_%~^]", TEX_ESCAPES.sub("", escape_tex(text)))
 
 
-def test_jsonld_types_and_identifiers() -> None:
-    things = {thing["@id"]: thing for thing in json.loads(exports.as_jsonld(ENTRIES))["@graph"]}
-    assert things["#dropout"]["@type"] == "ScholarlyArticle"
-    assert {"@id": "#backprop"} in things["#dropout"]["isBasedOn"]
-    assert things["#dropout"]["author"][0] == {"@type": "Person", "name": "Nitish Srivastava"}
+def test_jsonld_has_types_and_identifiers() -> None:
+    graph = json.loads(FORMATS["jsonld"](ENTRIES))["@graph"]
+    dropout = next(thing for thing in graph if thing["@id"] == "#dropout")
+    assert dropout["@type"] == "ScholarlyArticle"
+    assert {"@id": "#backprop"} in dropout["isBasedOn"]
+    assert dropout["author"][0] == {"@type": "Person", "name": "Nitish Srivastava"}
 
 
-class Seen(HTMLParser):
+class TagCollector(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, Any]]] = []
@@ -90,16 +110,23 @@ class Seen(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_html_is_one_page_that_loads_nothing_and_runs_no_text() -> None:
-    page = Seen()
-    page.feed(exports.as_html([*ENTRIES, HOSTILE]))
+def test_html_loads_nothing_and_executes_no_text_of_milestones() -> None:
+    page = TagCollector()
+    page.feed(FORMATS["html"]([*ENTRIES, HOSTILE]))
     names = [tag for tag, _ in page.tags]
     assert names.count("article") == len(ENTRIES) + 1
-    assert names.count("script") == 1 and "img" not in names and "link" not in names
+    assert names.count("script") == 1
     assert "math" in names
+    assert not {"img", "link"} & set(names)
     for _, attributes in page.tags:
-        assert "src" not in attributes and not any(key.startswith("on") for key in attributes)
+        assert "src" not in attributes
+        assert not any(name.startswith("on") for name in attributes)
         assert not (attributes.get("href") or "").lower().startswith(("javascript", "data"))
-    inner = {a["href"] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")}
-    ids = {f"#{a['id']}" for tag, a in page.tags if tag == "article"}
-    assert inner <= ids
+
+
+def test_links_within_the_html_page_have_targets() -> None:
+    page = TagCollector()
+    page.feed(FORMATS["html"]([*ENTRIES, HOSTILE]))
+    addresses = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    ids = {f"#{attributes['id']}" for tag, attributes in page.tags if tag == "article"}
+    assert {address for address in addresses if address.startswith("#")} <= ids

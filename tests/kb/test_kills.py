@@ -1,6 +1,6 @@
-"""Worker, supervisor or whoever submitted, killed at random moments: no run is lost, doubled, or stuck.
+"""Kills a worker, the supervisor or the submitter at random moments: every run ends, and only once.
 
-`KB_TRIALS=200 pytest tests/kb/test_kills.py` for as many as one likes; a few are enough to notice what broke.
+A few kills are enough to notice a defect; `KB_KILLS=200 pytest tests/kb/test_kills.py` does more.
 """
 
 import contextlib
@@ -16,73 +16,87 @@ import psutil
 import pytest
 from sqlalchemy import Engine, text
 
-from kb import places
+from kb import paths
 from kb.runs import processes, store
-from tests.kb.test_runs import alive, supervisors
+from tests.kb.run_processes import is_alive, supervisors, wait_for_end
 
-TRIALS = int(os.environ.get("KB_TRIALS", "3"))
-SUBMITS = """
-import sys
+KILLS = int(os.environ.get("KB_KILLS", "3"))
+TARGETS = ("worker", "supervisor", "submitter")
+SUBMITTER = """
 from kb import db
-from kb.runs import store
+from kb.runs import polling, submission
 engine = db.open_database()
-ids = store.submit_all(engine, [store.Order("dropout", "smoke", {"seed": seed}, "cpu") for seed in range(2)])
+requests = [
+    submission.RunRequest("dropout", "smoke", {"seed": seed}, "cpu") for seed in range(2)
+]
+ids = submission.submit_all(engine, requests)
 print(*ids, flush=True)
-for _ in store.watch(engine, ids[-1], every=0.05): pass
+for _ in polling.watch(engine, ids[-1], interval=0.05):
+    pass
+"""
+STUCK_RUNS = """
+SELECT count(*) FROM run
+WHERE finished IS NULL OR process IS NOT NULL OR started > finished
+"""
+LATE_ROWS = """
+SELECT count(*) FROM run_row JOIN run ON run.id = run_row.run
+WHERE run_row.at > run.finished + 0.01
+"""
+RUNS_WITH_GAPS = """
+SELECT count(*) FROM (SELECT 1 FROM run_row GROUP BY run HAVING count(*) <> max(number) + 1)
 """
 
 
-def victim(engine: Engine, whom: str, submitter: subprocess.Popen[str]) -> int | None:
+def find_process(engine: Engine, target: str, submitter: subprocess.Popen[str]) -> int | None:
     """The process to kill, if there is one at this moment."""
-    if whom == "app":
+    if target == "submitter":
         return submitter.pid
-    if whom == "supervisor":
+    if target == "supervisor":
         return next(iter(supervisors()), None)
     return next((run.process for run in store.latest(engine) if run.status == "running"), None)
 
 
-@pytest.mark.timeout(60 + 30 * TRIALS)
+@pytest.mark.timeout(60 + 30 * KILLS)
 def test_kills_at_random_moments(loaded: Engine, until: Callable[..., object]) -> None:
-    chance = random.Random(time.time_ns())  # other moments every time; what is asserted holds at any
+    # Other moments every time; what is asserted holds at any.
+    generator = random.Random(time.time_ns())
     submitted: list[str] = []
     tokens: set[str] = set()
-    ended: dict[str, int] = {}
-    for trial in range(TRIALS):
+    for kill in range(KILLS):
+        target = TARGETS[kill % len(TARGETS)]
         with subprocess.Popen(
-            [sys.executable, "-c", SUBMITS], cwd=places.ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", SUBMITTER], cwd=paths.ROOT, stdout=subprocess.PIPE, text=True
         ) as submitter:
             assert submitter.stdout
             ids = submitter.stdout.readline().split()
             submitted += ids
-            whom = ("worker", "supervisor", "app")[trial % 3]
-            time.sleep(chance.uniform(0, 2.5))  # the moment is the point of it
+            time.sleep(generator.uniform(0, 2.5))  # the moment of the kill
             tokens |= {run.token for run in store.latest(loaded, limit=4) if run.token}
-            if pid := victim(loaded, whom, submitter):
+            if pid := find_process(loaded, target, submitter):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for id in ids:
-                run = list(store.watch(loaded, id, every=0.05))[-1]
-                ended[run.status] = ended.get(run.status, 0) + 1
-                if run.status != "succeeded":
-                    assert run.reason, run
-                    assert (whom, run.status) in {("worker", "failed"), ("supervisor", "interrupted")}, (whom, run)
+            for run_id in ids:
+                check_end(loaded, run_id, target)
             submitter.kill()
-    check(loaded, submitted)
-    until(lambda: not any(alive(process.pid) for process in _left(tokens)))
-    print(f"{TRIALS} kills: {ended}")
+    check_database(loaded, submitted)
+    until(lambda: not any(is_alive(process.pid) for process in _left(tokens)))
 
 
-def check(engine: Engine, submitted: list[str]) -> None:
+def check_end(engine: Engine, run_id: str, target: str) -> None:
+    run = wait_for_end(engine, run_id)
+    if run.status != "succeeded":
+        assert run.reason, run
+        possible = {("worker", "failed"), ("supervisor", "interrupted")}
+        assert (target, run.status) in possible, run
+
+
+def check_database(engine: Engine, submitted: list[str]) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
         assert sorted(connection.execute(text("SELECT id FROM run")).scalars()) == sorted(submitted)
-        stuck = "SELECT count(*) FROM run WHERE finished IS NULL OR process IS NOT NULL OR started > finished"
-        assert connection.execute(text(stuck)).scalar_one() == 0
-        late = "SELECT count(*) FROM run_row JOIN run ON run.id = run_row.run WHERE run_row.at > run.finished + 0.01"
-        assert connection.execute(text(late)).scalar_one() == 0
-        gaps = "SELECT count(*) FROM (SELECT 1 FROM run_row GROUP BY run HAVING count(*) <> max(number) + 1)"
-        assert connection.execute(text(gaps)).scalar_one() == 0
+        for query in (STUCK_RUNS, LATE_ROWS, RUNS_WITH_GAPS):
+            assert connection.execute(text(query)).scalar_one() == 0, query
 
 
 def _left(tokens: set[str]) -> list[psutil.Process]:
-    return [process for token in tokens for process in processes.family(token)]
+    return [process for token in tokens for process in processes.processes_with_token(token)]

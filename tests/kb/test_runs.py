@@ -1,171 +1,151 @@
-"""Runs end to end, in real processes: submitted, recorded, cancelled, killed. None may be lost or stay `running`."""
+"""Runs in real processes, from submission to their end: none is lost, and none stays `running`."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import Any
 
-import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from kb import places
-from kb.runs import launcher, store
-
-Until = Callable[..., Any]
-SLOW = {"updates": 100_000, "data": "digits"}  # minutes, were nobody to stop it
-
-
-def ended(engine: Engine, run_id: str) -> Any:
-    return list(store.watch(engine, run_id, every=0.05))[-1]
-
-
-def alive(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
+from kb import paths
+from kb.runs import control, description, launcher, store, submission
+from tests.kb.run_processes import (
+    Until,
+    is_alive,
+    kept_trials,
+    start_slow_run,
+    submit_dropout,
+    supervisors,
+    wait_for_end,
+)
 
 
-def begun(engine: Engine, until: Until) -> Any:
-    """A slow run that has yielded its first row."""
-    run_id = store.submit(engine, "dropout", "quick", changes=SLOW, device="cpu")
-    until(lambda: store.rows(engine, run_id))
-    return store.get(engine, run_id)
-
-
-def supervisors() -> list[int]:
-    """The processes that are, or would like to be, this test's supervisor."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            mine = process.environ().get("KB_HOME") == str(places.home())
-            if mine and "kb.runs.supervisor" in process.cmdline():
-                found.append(process.pid)
-    return found
-
-
-def test_a_run_is_recorded_whole(loaded: Engine) -> None:
-    run_id = store.submit(loaded, "dropout", "smoke", changes={"seed": 7}, device="cpu")
-    run = ended(loaded, run_id)
+def test_a_run_is_recorded_completely(loaded: Engine) -> None:
+    run_id = submit_dropout(loaded, seed=7)
+    run = wait_for_end(loaded, run_id)
     assert (run.status, run.reason, run.traceback) == ("succeeded", None, None)
     assert run.settings["seed"] == 7
     assert run.done == run.total > 0
     assert run.environment["device"] == "cpu" and run.environment["torch"]
     assert run.usage["cpu_seconds"] > 0 and run.process is None
-
-    described = store.describe(loaded, run_id)
-    assert [v["claim"] for v in described["verdicts"]] == ["lower-test-error", "weight-scaling", "data-size"]
-    assert described["verdicts"][0]["published"] == {"unit": "% test error, MNIST", "baseline": 1.6, "idea": 1.35} | {
-        "note": described["verdicts"][0]["published"]["note"]
-    }
-    assert any(name.startswith("test_error") and "seed=8" in name for name in described["metrics"])
     for artifact in store.artifacts(loaded, run_id):
         assert store.artifact_file(artifact).stat().st_size == artifact.size
     rows = store.rows(loaded, run_id)
     assert [row.number for row in rows] == list(range(len(rows)))
     assert store.rows(loaded, run_id, after=3) == rows[4:]
-
-    from impl import dropout  # what was stored can be judged again
-
-    again = {verdict.claim: verdict.verdict for verdict in dropout.check([row.values for row in rows])}
-    assert again == {v["claim"]: v["verdict"] for v in described["verdicts"]}
+    check_description(loaded, run_id)
 
 
-def test_what_cannot_be_submitted_says_why(loaded: Engine) -> None:
+def check_description(engine: Engine, run_id: str) -> None:
+    from impl import dropout
+
+    described = description.describe(engine, run_id)
+    verdicts = {verdict["claim"]: verdict["verdict"] for verdict in described["verdicts"]}
+    assert list(verdicts) == ["lower-test-error", "weight-scaling", "data-size"]
+    published = described["verdicts"][0]["published"]
+    assert (published["idea"], published["baseline"]) == (1.35, 1.6)
+    assert published["unit"] == "% test error, MNIST"
+    assert any(name.startswith("test_error") and "seed=8" in name for name in described["metrics"])
+    # The recorded rows give the same verdicts again.
+    again = dropout.check([row.values for row in store.rows(engine, run_id)])
+    assert {verdict.claim: verdict.verdict for verdict in again} == verdicts
+
+
+def test_an_invalid_submission_is_refused_with_a_reason(loaded: Engine) -> None:
     with pytest.raises(FileNotFoundError):
-        store.submit(loaded, "nothing")
+        submission.submit(loaded, "nothing")
     with pytest.raises(ValueError, match="no preset 'fast'"):
-        store.submit(loaded, "dropout", "fast")
+        submission.submit(loaded, "dropout", "fast")
     with pytest.raises(ValueError, match="no setting 'lr'"):
-        store.submit(loaded, "dropout", "quick", changes={"lr": 1})
+        submission.submit(loaded, "dropout", "quick", changes={"lr": 1})
     with pytest.raises(store.UnknownRun, match="none-1"):
         store.get(loaded, "none-1")
     assert store.latest(loaded) == []
 
 
-def test_cancelling_ends_the_process_and_the_queue_goes_on(loaded: Engine, until: Until) -> None:
-    running = begun(loaded, until)
-    waiting = store.submit(loaded, "dropout", "smoke", device="cpu")
-    second = store.submit(loaded, "dropout", "smoke", device="cpu")
-    store.cancel(loaded, waiting)
-    assert ended(loaded, waiting).status == "cancelled"
-    assert store.get(loaded, waiting).started is None
-    store.cancel(loaded, running.id)
-    assert ended(loaded, running.id).status == "cancelled"
-    assert not alive(running.process)
-    assert store.rows(loaded, running.id), "what was measured before stays"
-    assert ended(loaded, second).status == "succeeded"
-    store.cancel(loaded, second)
-    assert store.get(loaded, second).status == "succeeded", "cancelling what has ended changes nothing"
+def test_a_cancelled_run_ends_and_the_queue_continues(loaded: Engine, until: Until) -> None:
+    running = start_slow_run(loaded, until)
+    queued = submit_dropout(loaded)
+    last = submit_dropout(loaded)
+    control.cancel(loaded, queued)
+    assert wait_for_end(loaded, queued).status == "cancelled"
+    assert store.get(loaded, queued).started is None
+    control.cancel(loaded, running.id)
+    assert wait_for_end(loaded, running.id).status == "cancelled"
+    assert not is_alive(running.process)
+    assert store.rows(loaded, running.id), "what was recorded before stays"
+    assert wait_for_end(loaded, last).status == "succeeded"
+    control.cancel(loaded, last)
+    assert store.get(loaded, last).status == "succeeded", "a run that has ended is not cancelled"
 
 
-def test_a_crash_is_shown_and_costs_nothing_else(loaded: Engine) -> None:
-    crash = store.submit(loaded, "dropout", "smoke", changes={"data": "nothing"}, device="cpu")
-    no_device = store.submit(loaded, "dropout", "smoke", device="cuda:99")
-    good = store.submit(loaded, "dropout", "smoke", device="cpu")
-    run = ended(loaded, crash)
+def test_a_run_that_raises_fails_alone(loaded: Engine) -> None:
+    raising = submit_dropout(loaded, data="nothing")
+    no_device = submission.submit(loaded, "dropout", "smoke", device="cuda:99")
+    good = submit_dropout(loaded)
+    run = wait_for_end(loaded, raising)
     assert run.status == "failed" and "no data set 'nothing'" in run.reason
     assert "Traceback" in run.traceback and "impl/dropout.py" in run.traceback
-    assert ended(loaded, no_device).status == "failed"
-    assert ended(loaded, good).status == "succeeded"
+    assert wait_for_end(loaded, no_device).status == "failed"
+    assert wait_for_end(loaded, good).status == "succeeded"
 
 
-def test_a_killed_worker_fails_its_run_only(loaded: Engine, until: Until) -> None:
-    run = begun(loaded, until)
+def test_a_killed_worker_fails_only_its_run(loaded: Engine, until: Until) -> None:
+    run = start_slow_run(loaded, until)
     os.kill(run.process, signal.SIGKILL)
-    run = ended(loaded, run.id)
+    run = wait_for_end(loaded, run.id)
     assert run.status == "failed" and "SIGKILL" in run.reason
-    assert ended(loaded, store.submit(loaded, "dropout", "smoke", device="cpu")).status == "succeeded"
+    assert wait_for_end(loaded, submit_dropout(loaded)).status == "succeeded"
 
 
-def test_a_killed_supervisor_loses_no_run(loaded: Engine, until: Until) -> None:
-    run = begun(loaded, until)
-    queued = store.submit(loaded, "dropout", "smoke", device="cpu")
+def end_supervisors(until: Until, with_signal: signal.Signals) -> None:
     for pid in supervisors():
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: not alive(run.process))  # the worker doesn't outlive it
+        os.kill(pid, with_signal)
+    until(lambda: not supervisors())
+
+
+def test_a_run_goes_on_after_its_supervisor_was_killed(loaded: Engine, until: Until) -> None:
+    changes = dict(data="digits", seeds=3, updates=40)
+    undisturbed = wait_for_end(loaded, submit_dropout(loaded, "quick", **changes))
+    run_id = submit_dropout(loaded, "quick", **changes)
+    queued = submit_dropout(loaded)
+    until(lambda: len(kept_trials(run_id)) >= 2)
+    process = store.get(loaded, run_id).process
+    end_supervisors(until, signal.SIGKILL)
+    until(lambda: not is_alive(process))  # the worker ends with its supervisor
+    times = {file.name: file.stat().st_mtime_ns for file in kept_trials(run_id)}
     launcher.ensure_supervisor()
-    assert ended(loaded, run.id).status == "interrupted"
-    assert store.rows(loaded, run.id)
-    assert ended(loaded, queued).status == "succeeded"
+    run = wait_for_end(loaded, run_id)
+    assert (run.status, run.attempts) == ("succeeded", 2)
+    assert times.items() <= {f.name: f.stat().st_mtime_ns for f in kept_trials(run_id)}.items()
+    rows = [
+        sorted(repr(row.values) for row in store.rows(loaded, id))
+        for id in (run_id, undisturbed.id)
+    ]
+    assert rows[0] == rows[1]
+    assert wait_for_end(loaded, queued).status == "succeeded"
     with loaded.connect() as connection:
         assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
 
 
-def test_one_supervisor_only(loaded: Engine, until: Until) -> None:
+def test_a_stopped_supervisor_leaves_the_run_to_the_next(loaded: Engine, until: Until) -> None:
+    run = start_slow_run(loaded, until)
+    end_supervisors(until, signal.SIGTERM)
+    stopped = store.get(loaded, run.id)
+    assert stopped.status == "queued" and "goes on" in stopped.note
+    launcher.ensure_supervisor()
+    until(lambda: store.get(loaded, run.id).status == "running")
+    control.cancel(loaded, run.id)
+    assert wait_for_end(loaded, run.id).status == "cancelled"
+
+
+def test_a_database_has_one_supervisor(loaded: Engine, until: Until) -> None:
     for _ in range(5):
         launcher.ensure_supervisor()
     until(lambda: launcher.lock() is None and len(supervisors()) == 1)
     first = supervisors()
-    second = subprocess.run([sys.executable, "-m", "kb.runs.supervisor"], timeout=60, cwd=places.ROOT, env=os.environ)
-    assert second.returncode == 0, "a second one leaves at once"
+    command = [sys.executable, "-m", "kb.runs.supervisor"]
+    second = subprocess.run(command, timeout=60, cwd=paths.ROOT, env=os.environ)
+    assert second.returncode == 0, "a second one exits at once"
     assert supervisors() == first
-
-
-def test_series_tell_nets_and_seeds_apart() -> None:
-    rows: list[dict[str, Any]] = [
-        {"net": "a", "seed": 0, "step": 1, "loss": 3.0},
-        {"net": "a", "seed": 1, "step": 1, "loss": 2.0},
-        {"net": "a", "seed": 0, "step": 2, "loss": float("nan")},
-        {"net": "a", "seed": 0, "step": 3, "loss": 1.0},
-        {"gap": 0.5},
-    ]
-    assert {str(name): points for name, points in store.series(rows).items()} == {
-        "loss net=a seed=0": [(1.0, 3.0), (3.0, 1.0)],
-        "loss net=a seed=1": [(1.0, 2.0)],
-        "gap": [(0.0, 0.5)],
-    }
-
-
-@given(
-    st.lists(st.dictionaries(st.sampled_from(["step", "seed", "n", "loss", "net"]), st.integers(0, 9) | st.text("ab")))
-)
-def test_any_rows_have_series(rows: list[dict[str, Any]]) -> None:
-    clean = [{k: v for k, v in row.items() if k in ("net", "loss") or isinstance(v, int)} for row in rows]
-    for points in store.series(clean).values():
-        assert points

@@ -1,4 +1,4 @@
-"""The lineage page: what it draws, tells and says would fall."""
+"""The lineage page: its picture, the text of a path, and what depends on a milestone."""
 
 import itertools
 
@@ -9,29 +9,37 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from kb import graph
-from tests.ui.test_pages import opened, words
+from tests.ui.pages import open_page, page_text
 from ui import lineage as drawing
-from ui.pages.lineage import falls
+from ui.lineage_details import dependents
 
 
 @pytest.fixture
 def whole(loaded: Engine) -> nx.MultiDiGraph:
-    return graph.lineage(loaded)
+    return graph.load_lineage(loaded)
 
 
-@given(st.integers(1, 9).flatmap(lambda n: st.sets(st.tuples(st.integers(0, n), st.integers(0, n)), max_size=20)))
-def test_what_falls_is_what_it_is_a_pillar_of(pairs: set[tuple[int, int]]) -> None:
+@given(
+    st.integers(1, 9).flatmap(
+        lambda n: st.sets(st.tuples(st.integers(0, n), st.integers(0, n)), max_size=20)
+    )
+)
+def test_dependents_are_those_that_have_it_as_a_pillar(pairs: set[tuple[int, int]]) -> None:
     made = nx.MultiDiGraph()
     names = sorted({n for pair in pairs for n in pair})
     made.add_nodes_from((str(n), {"first": str(n)}) for n in names)
     for later, earlier in ((max(pair), min(pair)) for pair in pairs if pair[0] != pair[1]):
         made.add_edge(str(later), str(earlier), key="builds_on", type="builds_on", how=None)
     for one in made:
-        assert falls(made, one) == [other for other in made if one != other and one in graph.pillars(made, other)]
+        assert dependents(made, one) == [
+            other for other in made if one != other and one in graph.pillars(made, other)
+        ]
 
 
 @pytest.mark.parametrize("centre", ["dropout", "resnet", "backprop", "imagenet"])
-def test_nothing_drawn_overlaps_and_earlier_is_left_of_later(whole: nx.MultiDiGraph, centre: str) -> None:
+def test_nothing_drawn_overlaps_and_earlier_is_left_of_later(
+    whole: nx.MultiDiGraph, centre: str
+) -> None:
     near = {
         centre,
         *(s.id for s in graph.ancestors(whole, centre, 2)),
@@ -49,13 +57,15 @@ def test_nothing_drawn_overlaps_and_earlier_is_left_of_later(whole: nx.MultiDiGr
 
 
 def test_a_path_is_told_step_by_step(loaded: Engine) -> None:
-    text = words(opened("lineage", id="backprop", to="dropout"))
-    assert "From Back" in text and "The shortest way" in text and "<li>Dropout (2014) builds on" in text
+    text = page_text(open_page("lineage", id="backprop", to="dropout"))
+    assert "From Back" in text
+    assert "The shortest path" in text
+    assert "<li>Dropout (2014) builds on" in text
 
 
-def test_what_would_fall_is_named(loaded: Engine) -> None:
-    app = opened("lineage", id="backprop", show="after")
-    assert "would fall" in words(app)
+def test_what_depends_on_a_milestone_is_named(loaded: Engine) -> None:
+    app = open_page("lineage", id="backprop", show="after")
+    assert "all their lines of descent pass through it" in page_text(app)
     assert any("LSTM" in link.label for link in app.get("page_link"))
 
 
@@ -63,10 +73,17 @@ def test_what_would_fall_is_named(loaded: Engine) -> None:
     "query",
     [
         {"id": "nothing"},
-        {"id": "dropout", "to": "nothing", "show": "<script>", "depth": "-1", "open": "a,b,dropout", "at": "'"},
+        {
+            "id": "dropout",
+            "to": "nothing",
+            "show": "<script>",
+            "depth": "-1",
+            "open": "a,b,dropout",
+            "at": "'",
+        },
         {"id": "dropout", "to": "dropout"},
         {"id": "fastai", "depth": "all"},
     ],
 )
 def test_any_address_is_answered(loaded: Engine, query: dict[str, str]) -> None:
-    assert opened("lineage", **query).title
+    assert open_page("lineage", **query).title

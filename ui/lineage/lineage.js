@@ -1,363 +1,264 @@
-// The lineage as SVG. Where everything goes was decided in Python (ui/lineage/__init__.py): this widens the picture to its
-// window, draws it, and sends back what was clicked. Texts from the data reach the page through textContent only.
+// The lineage as SVG. Python decides where everything goes (ui/lineage/placement.py). Here the
+// picture is stretched to its window and drawn, and what was clicked is sent back.
 
-const SVG = "http://www.w3.org/2000/svg";
-const ROLES = {
-  centre: "what this is about",
-  before: "made it possible",
-  after: "came of it",
-  end: "one of the two",
-  way: "on the way",
-  beside: "opened beside",
-};
-const REASONS = 7; // in the card; more would hide the picture
-const living = new WeakMap(); // parentElement -> Picture
+import { Card } from "../components/card.js";
+import { addElement, addLiveRegion, addShape } from "../components/dom.js";
+import { handleKey } from "../components/keys.js";
+import { mount } from "../components/mount.js";
+import { drawBox } from "./boxes.js";
+import { drawLegend } from "./legend.js";
+import { drawLink } from "./links.js";
+import { ROLES } from "./roles.js";
 
-function element(tag, className, parent, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  parent?.append(made);
-  return made;
-}
+const MAX_REASONS = 7; // in the card; more would hide the picture
+const LABEL =
+  "Lineage by date. Left and right arrows go through the milestones in time, up and down to " +
+  "those above and below; Enter selects one, plus opens what it is linked to or closes it again.";
 
-function shape(tag, className, parent, attributes = {}) {
-  const made = document.createElementNS(SVG, tag);
-  if (className) made.setAttribute("class", className);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  parent?.append(made);
-  return made;
-}
-
-// The same marks as on the timeline: round, square, diamond, triangle.
-function mark(track, x, y, parent) {
-  const points = {
-    hardware: `${x},${y - 5.5} ${x + 5.5},${y} ${x},${y + 5.5} ${x - 5.5},${y}`,
-    data: `${x},${y - 5} ${x + 5},${y + 4} ${x - 5},${y + 4}`,
-  }[track];
-  const className = `mark ${track}`;
-  if (points) shape("polygon", className, parent, { points });
-  else if (track === "software") shape("rect", className, parent, { x: x - 4, y: y - 4, width: 8, height: 8 });
-  else shape("circle", className, parent, { cx: x, cy: y, r: 4.5 });
-}
-
-// What came of it is a pill, everything else has corners: the roles differ without colour, too.
-const rounding = (role, high) => (role === "after" ? high / 2 : 3);
-
-class Picture {
+class Lineage {
   constructor(parent) {
-    this.root = element("div", "lineage", parent);
-    this.legend = element("div", "legend", this.root);
-    this.frame = element("div", "", this.root);
-    this.frame.style.position = "relative";
-    this.scroller = element("div", "scroller", this.frame);
-    this.svg = shape("svg", "", this.scroller, { role: "application" });
-    this.svg.setAttribute(
-      "aria-label",
-      "Lineage by date. Left and right arrows go through the milestones in time, up and down to those above and below; " +
-        "Enter selects one, plus opens what it is linked to or closes it again.",
-    );
-    this.names = element("div", "", this.frame);
-    this.card = element("div", "card", this.frame);
-    this.card.hidden = true;
-    this.card.setAttribute("aria-hidden", "true"); // the live text says the same
-    this.live = element("div", "unseen", this.root);
-    this.live.setAttribute("aria-live", "polite");
-    this.listen();
+    this.root = addElement(parent, "div", "lineage");
+    this.legend = addElement(this.root, "div", "legend");
+    this.frame = addElement(this.root, "div", "frame");
+    this.scroller = addElement(this.frame, "div", "scroller");
+    this.svg = addShape(this.scroller, "svg", { role: "application", "aria-label": LABEL });
+    this.laneNames = addElement(this.frame, "div");
+    this.card = new Card(this.frame);
+    this.live = addLiveRegion(this.root);
+    this.nodes = new Map(); // id -> node: what Python sent, with its box and its links
+    this._listen();
   }
 
-  // ---- Data -------------------------------------------------------------------------------------------------------
+  // ---- Data from Python ----
 
   update({ data, setTriggerValue }) {
     this.send = setTriggerValue;
     const { selected, ...drawn } = data;
     const signature = JSON.stringify(drawn);
-    const moved = data.centre !== this.data?.centre;
+    const isMoved = data.centre !== this.data?.centre;
     this.data = data;
     if (signature !== this.signature) {
       this.signature = signature;
-      this.current = data.nodes.some((node) => node.id === this.current) && !moved ? this.current : data.centre;
-      this.draw();
-      if (moved) this.reveal(this.byId.get(data.centre));
+      const isLeft = !data.nodes.some((node) => node.id === this.tabStop);
+      if (isLeft || isMoved) this.tabStop = data.centre;
+      this._draw();
+      if (isMoved) this._scrollTo(this.nodes.get(data.centre));
     }
-    for (const node of this.byId.values()) {
-      node.g.classList.toggle("selected", node.id === selected);
-      node.g.setAttribute("aria-current", String(node.id === selected));
+    for (const { id, box } of this.nodes.values()) {
+      box.classList.toggle("selected", id === selected);
+      box.setAttribute("aria-current", String(id === selected));
     }
   }
 
-  // ---- Drawing ----------------------------------------------------------------------------------------------------
+  // ---- Drawing ----
 
-  draw() {
+  _draw() {
     const { data, svg } = this;
     const focused = this.root.getRootNode().activeElement?.closest?.(".node")?.dataset.id;
-    this.byId = new Map(data.nodes.map((node) => [node.id, { ...node, links: [] }]));
-    this.stretch();
-    this.hide();
+    this.nodes = new Map(data.nodes.map((node) => [node.id, { ...node, links: [] }]));
+    this._stretch();
+    this._hideCard();
     svg.replaceChildren();
     svg.setAttribute("width", this.width);
     svg.setAttribute("height", data.height);
-    this.drawAxis();
-    this.links = data.links.map((link) => ({ ...link, later: this.byId.get(link.later), earlier: this.byId.get(link.earlier) }));
-    const lines = shape("g", "", svg);
-    for (const link of this.links) this.drawLink(link, lines);
-    for (const node of this.byId.values()) this.drawNode(node);
-    this.drawLegend();
-    if (focused) this.byId.get(focused)?.g.focus({ preventScroll: true });
+    this._drawLanes();
+    this._drawYears();
+    this._drawLinks();
+    for (const node of this.nodes.values()) {
+      node.box = drawBox(node, svg, data, node.id === this.tabStop);
+    }
+    drawLegend(this.legend, data);
+    this.nodes.get(focused)?.box.focus({ preventScroll: true });
   }
 
-  // A window wider than the picture spreads it in time; boxes keep their size, so those apart stay apart.
-  stretch() {
-    const { left, width } = this.data;
-    this.room = this.scroller.clientWidth;
-    let factor = Infinity;
-    for (const { x, width: wide } of this.byId.values()) if (x > left) factor = Math.min(factor, (this.room - left - wide - 8) / (x - left));
-    factor = Number.isFinite(factor) ? Math.max(1, factor) : 1;
-    this.at = (x) => left + (x - left) * factor;
-    this.width = Math.max(this.room, width);
-    for (const node of this.byId.values()) {
-      node.left = this.at(node.x);
-      node.opened = this.data.opened.includes(node.id);
-      node.right = node.left + node.width - (node.hidden || node.opened ? 0 : this.data.badge);
+  // A window wider than the picture stretches it in time. Boxes keep their size, so those that are
+  // apart stay apart.
+  _stretch() {
+    const { left, width, badge, opened } = this.data;
+    this.windowWidth = this.scroller.clientWidth;
+    const factors = [...this.nodes.values()]
+      .filter((node) => node.x > left)
+      .map((node) => (this.windowWidth - left - node.width - 8) / (node.x - left));
+    const factor = factors.length ? Math.max(1, Math.min(...factors)) : 1;
+    this.stretchX = (x) => left + (x - left) * factor;
+    this.width = Math.max(this.windowWidth, width);
+    for (const node of this.nodes.values()) {
+      node.left = this.stretchX(node.x);
+      node.isOpened = opened.includes(node.id);
+      const hasBadge = node.hidden || node.isOpened;
+      node.right = node.left + node.width - (hasBadge ? 0 : badge);
     }
   }
 
-  drawAxis() {
-    const { data, svg } = this;
-    this.names.replaceChildren();
-    data.lanes.forEach((lane, i) => {
-      if (i % 2 === 0) shape("rect", "band", svg, { x: 0, y: lane.top, width: this.width, height: lane.height });
-      element("div", `lane ${lane.track}`, this.names, lane.track).style.top = `${lane.top + 3}px`;
+  // Every second lane is shaded. The names stay when the picture is scrolled.
+  _drawLanes() {
+    this.laneNames.replaceChildren();
+    this.data.lanes.forEach(({ track, top, height }, i) => {
+      const band = { class: "band", x: 0, y: top, width: this.width, height };
+      if (i % 2 === 0) addShape(this.svg, "rect", band);
+      const name = addElement(this.laneNames, "div", `lane ${track}`, track);
+      name.style.top = `${top + 3}px`;
     });
-    for (const [year, x] of data.ticks) {
-      const tick = shape("g", "tick", svg);
-      const at = this.at(x);
-      shape("line", "", tick, { x1: at, x2: at, y1: 20, y2: data.height });
-      shape("text", "", tick, { x: at, y: 15 }).textContent = year;
+  }
+
+  _drawYears() {
+    for (const [year, position] of this.data.ticks) {
+      const tick = addShape(this.svg, "g", { class: "tick" });
+      const x = this.stretchX(position);
+      addShape(tick, "line", { x1: x, x2: x, y1: 20, y2: this.data.height });
+      addShape(tick, "text", { x, y: 15 }, year);
     }
   }
 
-  drawLink(link, parent) {
-    const { earlier, later } = link;
-    link.g = shape("g", `link ${link.type}${link.heavy ? " heavy" : ""}`, parent);
-    const twins = earlier.links.filter((other) => other.later === later).length;
-    const d = this.curve(earlier, later, 4 * twins);
-    shape("path", "", link.g, { d });
-    const [x, y] = [later.left, later.y + 4 * twins];
-    shape("polygon", "head", link.g, { points: `${x},${y} ${x - 8},${y - 4} ${x - 8},${y + 4}` });
-    shape("path", "grab", link.g, { d });
-    link.g.addEventListener("pointerenter", () => this.light([earlier, later], [link]));
-    link.g.addEventListener("pointerleave", () => this.hide());
-    earlier.links.push(link);
-    later.links.push(link);
-  }
-
-  // From the end of the earlier box to the beginning of the later; where that would run backwards, from its edge.
-  curve(earlier, later, aside) {
-    const [end, y] = [later.left - 7, later.y + aside];
-    const gap = end - earlier.right;
-    if (gap > 16 || Math.abs(earlier.y - later.y) < 2) {
-      const reach = Math.max(Math.min(gap / 2, 10), Math.min(gap * 0.45, 140));
-      return `M${earlier.right},${earlier.y + aside} C${earlier.right + reach},${earlier.y + aside} ${end - reach},${y} ${end},${y}`;
-    }
-    const x = Math.min(Math.max(end - 22, earlier.left + 10), earlier.right - 6);
-    const from = earlier.y + Math.sign(y - earlier.y) * (this.data.box / 2);
-    return `M${x},${from} C${x},${from + (y - from) * 0.65} ${end - 26},${y} ${end},${y}`;
-  }
-
-  drawNode(node) {
-    const high = this.data.box;
-    const [x, top, wide] = [node.left, node.y - high / 2, node.right - node.left];
-    const rx = rounding(node.role, high);
-    const g = (node.g = shape("g", `node ${node.role}`, this.svg, { role: "button", tabindex: node.id === this.current ? 0 : -1 }));
-    g.dataset.id = node.id;
-    g.setAttribute("aria-label", this.spoken(node));
-    shape("rect", "ring", g, { x: x - 4, y: top - 4, width: wide + 8, height: high + 8, rx: rx + 3 });
-    shape("rect", "box", g, { x, y: top, width: wide, height: high, rx });
-    mark(node.track, x + 10.5, node.y, g);
-    const text = shape("text", "", g, { x: x + 20, y: node.y });
-    text.textContent = node.label;
-    const room = node.width - this.data.badge - 24;
-    if (text.getComputedTextLength() > room) {
-      text.setAttribute("textLength", room);
-      text.setAttribute("lengthAdjust", "spacingAndGlyphs");
-    }
-    if (node.hidden || node.opened) this.drawBadge(node, g);
-  }
-
-  drawBadge(node, parent) {
-    const [x, y] = [node.right - 12, node.y];
-    const badge = shape("g", "badge", parent);
-    shape("title", "", badge).textContent = node.opened ? "Close" : `Open ${node.hidden} more`;
-    shape("circle", "", badge, { cx: x, cy: y, r: 8 });
-    shape("path", "", badge, { d: `M${x - 4},${y} h8${node.opened ? "" : ` M${x},${y - 4} v8`}` });
-  }
-
-  spoken(node) {
-    const more = node.opened ? "; opened, press plus to close" : node.hidden ? `; press plus to open ${node.hidden} more` : "";
-    return `${node.short}, ${node.when}, ${node.track}; ${ROLES[node.role]}${more}`;
-  }
-
-  drawLegend() {
-    this.legend.replaceChildren();
-    const entry = (text) => {
-      const span = element("span", "", this.legend);
-      const sample = shape("svg", "", span, { width: 26, height: 14 });
-      span.append(text);
-      return sample;
-    };
-    const roles = new Set(this.data.nodes.map((node) => node.role));
-    for (const [role, text] of Object.entries(ROLES)) {
-      if (!roles.has(role)) continue;
-      const g = shape("g", `node ${role}`, entry(text));
-      shape("rect", "box", g, { x: 2, y: 1.5, width: 22, height: 11, rx: rounding(role, 11) });
-    }
-    const types = new Set(this.data.links.map((link) => link.type));
-    for (const [type, verb] of Object.entries(this.data.verbs)) {
-      if (types.has(type)) shape("path", "", shape("g", `link ${type}`, entry(verb)), { d: "M0,7 h26" });
+  _drawLinks() {
+    const group = addShape(this.svg, "g");
+    for (const data of this.data.links) {
+      const [later, earlier] = [this.nodes.get(data.later), this.nodes.get(data.earlier)];
+      const link = { ...data, later, earlier };
+      link.line = drawLink(link, group, this.data.box);
+      link.line.addEventListener("pointerenter", () => this._highlight([earlier, later], [link]));
+      link.line.addEventListener("pointerleave", () => this._hideCard());
+      earlier.links.push(link);
+      later.links.push(link);
     }
   }
 
-  // ---- Reasons ----------------------------------------------------------------------------------------------------
+  // ---- Highlight and card ----
 
-  // These stay bright, all else fades; the card says why they are linked.
-  light(nodes, links, aloud = false) {
-    this.unlight();
-    this.svg.classList.add("lit");
-    for (const link of links) for (const one of [link, link.later, link.earlier]) one.g.classList.add("on");
-    for (const node of nodes) node.g.classList.add("on");
-    const lines = links.map((link) => this.reason(link));
-    if (lines.length > REASONS) lines.splice(REASONS, Infinity, `and ${lines.length - REASONS} more`);
-    this.showCard(nodes, lines);
-    if (aloud) this.live.textContent = lines.join(". ");
+  // These stay bright and all else fades; the card says why they are linked.
+  _highlight(nodes, links, isSpoken = false) {
+    this._endHighlight();
+    this.svg.classList.add("has-highlight");
+    const boxes = [...nodes, ...links.flatMap((link) => [link.later, link.earlier])];
+    const shapes = [...boxes.map((node) => node.box), ...links.map((link) => link.line)];
+    for (const shape of shapes) shape.classList.add("highlighted");
+    const reasons = links.map((link) => this._describe(link));
+    const surplus = reasons.length - MAX_REASONS;
+    if (surplus > 0) reasons.splice(MAX_REASONS, surplus, `and ${surplus} more`);
+    this._showCard(nodes, reasons);
+    if (isSpoken) this.live.textContent = reasons.join(". ");
   }
 
-  reason({ later, earlier, type, how }) {
-    return `${later.short} ${this.data.verbs[type] ?? type} ${earlier.short}${how ? `: ${how}` : ""}`;
+  _highlightNode(node, isSpoken = false) {
+    this._highlight([node], node.links, isSpoken);
   }
 
-  unlight() {
-    this.svg.classList.remove("lit");
-    for (const one of this.svg.querySelectorAll(".on")) one.classList.remove("on");
+  _describe({ later, earlier, type, how }) {
+    const verb = this.data.verbs[type] ?? type;
+    return `${later.short} ${verb} ${earlier.short}${how ? `: ${how}` : ""}`;
   }
 
-  hide() {
-    this.unlight();
-    this.card.hidden = true;
+  _endHighlight() {
+    this.svg.classList.remove("has-highlight");
+    for (const shape of this.svg.querySelectorAll(".highlighted")) {
+      shape.classList.remove("highlighted");
+    }
   }
 
-  showCard(nodes, lines) {
-    const { card, scroller } = this;
-    card.replaceChildren();
+  _showCard(nodes, reasons) {
     const [node] = nodes;
-    if (nodes.length === 1) {
-      element("p", "when", card, `${node.when} · ${node.track} · ${ROLES[node.role]}`);
-      element("p", "title", card, node.title);
-    }
-    for (const line of lines) element("p", "reason", card, line);
-    card.hidden = false;
+    const about = [
+      ["when", `${node.when} · ${node.track} · ${ROLES[node.role]}`],
+      ["title", node.title],
+    ];
+    const lines = reasons.map((reason) => ["reason", reason]);
+    this.card.fill(nodes.length === 1 ? [...about, ...lines] : lines);
     const below = Math.max(...nodes.map((one) => one.y)) + 20;
-    const most = this.frame.clientWidth - card.offsetWidth - 8;
-    card.style.left = `${Math.max(8, Math.min(most, node.left - scroller.scrollLeft))}px`;
-    card.style.top = `${below}px`;
+    this.card.moveTo(node.left - this.scroller.scrollLeft, below, this.frame.clientWidth);
   }
 
-  // ---- Pointer and keyboard -----------------------------------------------------------------------------------------
+  _hideCard() {
+    this._endHighlight();
+    this.card.hide();
+  }
 
-  listen() {
+  // ---- Pointer and keyboard ----
+
+  _listen() {
     const { svg } = this;
-    const nodeOf = (event) => this.byId?.get(event.target.closest?.(".node")?.dataset.id);
-    svg.addEventListener("pointerover", (event) => {
-      const node = nodeOf(event);
-      if (node) this.light([node], node.links);
+    const listen = (type, handle) => {
+      svg.addEventListener(type, (event) => {
+        const id = event.target.closest?.(".node")?.dataset.id;
+        handle(this.nodes.get(id), event);
+      });
+    };
+    listen("pointerover", (node) => node && this._highlightNode(node));
+    listen("pointerout", (node, { pointerType }) => {
+      if (node && pointerType === "mouse") this._hideCard();
     });
-    svg.addEventListener("pointerout", (event) => nodeOf(event) && event.pointerType === "mouse" && this.hide());
-    svg.addEventListener("click", (event) => {
-      const node = nodeOf(event);
-      if (!node) return this.hide();
-      this.point(node);
-      this.act(node, event.shiftKey || Boolean(event.target.closest(".badge")));
+    listen("click", (node, event) => this._click(node, event));
+    listen("keydown", (node, event) => node && this._pressKey(node, event));
+    listen("focusin", (node) => {
+      if (node?.box.matches(":focus-visible")) this._highlightNode(node, true);
     });
-    svg.addEventListener("keydown", (event) => this.pressed(event, nodeOf(event)));
-    svg.addEventListener("focusin", (event) => {
-      const node = nodeOf(event);
-      if (node && node.g.matches(":focus-visible")) this.light([node], node.links, true);
+    listen("focusout", () => this._hideCard());
+    this.scroller.addEventListener("scroll", () => this.card.hide(), { passive: true });
+    this.resizeObserver = new ResizeObserver(() => {
+      if (this.data && this.scroller.clientWidth !== this.windowWidth) this._draw();
     });
-    svg.addEventListener("focusout", () => this.hide());
-    this.scroller.addEventListener("scroll", () => (this.card.hidden = true), { passive: true });
-    this.sizes = new ResizeObserver(() => this.data && this.scroller.clientWidth !== this.room && this.draw());
-    this.sizes.observe(this.scroller);
+    this.resizeObserver.observe(this.scroller);
   }
 
-  act(node, open) {
-    if (!open) this.send("selected", node.id);
-    else if (node.hidden || node.opened) this.send("opened", node.id);
+  _click(node, event) {
+    if (!node) return this._hideCard();
+    this._focus(node);
+    const isOnBadge = Boolean(event.target.closest(".badge"));
+    this._choose(node, event.shiftKey || isOnBadge);
   }
 
-  pressed(event, node) {
-    if (!node || event.ctrlKey || event.metaKey || event.altKey) return;
-    const byDate = [...this.byId.values()];
-    const at = byDate.indexOf(node);
-    const act = {
-      Enter: () => this.act(node, event.shiftKey),
-      " ": () => this.act(node, event.shiftKey),
-      "+": () => this.act(node, true),
-      "-": () => node.opened && this.act(node, true),
-      ArrowLeft: () => this.point(byDate[at - 1]),
-      ArrowRight: () => this.point(byDate[at + 1]),
-      ArrowUp: () => this.point(this.nearest(node, -1)),
-      ArrowDown: () => this.point(this.nearest(node, 1)),
-      Home: () => this.point(this.byId.get(this.data.centre)),
-    }[event.key];
-    if (!act) return;
-    event.preventDefault();
-    event.stopPropagation(); // the app shell has shortcuts of its own
-    act();
+  // Selects the milestone, or opens and closes what it is linked to.
+  _choose(node, isOpening) {
+    if (!isOpening) this.send("selected", node.id);
+    else if (node.hidden || node.isOpened) this.send("opened", node.id);
   }
 
-  nearest(node, side) {
-    let best;
-    let least = Infinity;
-    for (const other of this.byId.values()) {
-      const away = Math.hypot(other.left - node.left, 3 * (other.y - node.y));
-      if ((other.y - node.y) * side > 2 && away < least) [best, least] = [other, away];
-    }
-    return best;
+  _pressKey(node, event) {
+    const byDate = [...this.nodes.values()];
+    const index = byDate.indexOf(node);
+    handleKey(event, {
+      Enter: () => this._choose(node, event.shiftKey),
+      " ": () => this._choose(node, event.shiftKey),
+      "+": () => this._choose(node, true),
+      "-": () => node.isOpened && this._choose(node, true),
+      ArrowLeft: () => this._focus(byDate[index - 1]),
+      ArrowRight: () => this._focus(byDate[index + 1]),
+      ArrowUp: () => this._focus(this._nearest(node, -1)),
+      ArrowDown: () => this._focus(this._nearest(node, 1)),
+      Home: () => this._focus(this.nodes.get(this.data.centre)),
+    });
   }
 
-  // One stop for Tab; arrows move inside.
-  point(node) {
+  // The nearest milestone above (-1) or below (1); a pixel up or down counts as three sideways.
+  _nearest(node, direction) {
+    const distance = (other) => Math.hypot(other.left - node.left, 3 * (other.y - node.y));
+    return [...this.nodes.values()]
+      .filter((other) => (other.y - node.y) * direction > 2)
+      .sort((a, b) => distance(a) - distance(b))[0];
+  }
+
+  // Tab reaches one milestone; the arrow keys move from it to the others.
+  _focus(node) {
     if (!node) return;
-    this.byId.get(this.current)?.g.setAttribute("tabindex", -1);
-    node.g.setAttribute("tabindex", 0);
-    this.current = node.id;
-    this.reveal(node);
-    node.g.focus({ preventScroll: true });
-    node.g.scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.nodes.get(this.tabStop)?.box.setAttribute("tabindex", -1);
+    node.box.setAttribute("tabindex", 0);
+    this.tabStop = node.id;
+    this._scrollTo(node);
+    node.box.focus({ preventScroll: true });
+    node.box.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
-  // Scrolls sideways only when it isn't in sight.
-  reveal(node) {
+  // Scrolls sideways if the milestone isn't in the window.
+  _scrollTo({ left, right }) {
     const { scroller } = this;
-    const inSight = node.left >= scroller.scrollLeft && node.right <= scroller.scrollLeft + scroller.clientWidth;
-    if (!inSight) scroller.scrollLeft = (node.left + node.right - scroller.clientWidth) / 2;
+    const { scrollLeft, clientWidth } = scroller;
+    if (left >= scrollLeft && right <= scrollLeft + clientWidth) return;
+    scroller.scrollLeft = (left + right - clientWidth) / 2;
   }
 
   destroy() {
-    this.sizes.disconnect();
+    this.resizeObserver.disconnect();
     this.root.remove();
   }
 }
 
-// ---- Component -----------------------------------------------------------------------------------------------------
-
-export default function (component) {
-  const { parentElement } = component;
-  let picture = living.get(parentElement);
-  if (!picture) living.set(parentElement, (picture = new Picture(parentElement)));
-  picture.update(component);
-  return () => {
-    living.delete(parentElement);
-    picture.destroy();
-  };
-}
+export default mount(Lineage);

@@ -1,1 +1,1 @@
-"""One module for each page, each with `show()` that draws it from the address it is at."""
+"""A module for each page, with a function `show` that draws what the address names."""

@@ -1,96 +1,133 @@
-"""The scoreboard: every claim on the timeline, how it stands on this machine, and what the repository's record has."""
+"""The claims page: every claim on the timeline with its verdict, here or in the record."""
 
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import streamlit as st
 
 from kb import db
-from kb.runs import store
-from ui import frame, standing, words
-from ui.standing import NONE, Line
+from kb.formatting import format_count, format_outcomes
+from kb.runs import submission
+from ui import auth, cache, claim_cards, errors, html_parts, navigation, query_params
+from ui.claim_status import ClaimStatus, claim_statuses
+
+OUTCOMES = tuple(html_parts.VERDICT_MARKS)
 
 
 def show() -> None:
     st.title("Claims", anchor=False)
-    lines = standing.of(db.claims(frame.engine()))
-    _tally(lines)
-    shown = _chosen(lines)
-    missing = list(dict.fromkeys(line.claim.implementation for line in lines if line.run is None))
-    _launch(missing)
-    found = frame.milestones()
-    if drawn := standing.picture(shown, lambda name: found[name].short):
+    statuses = claim_statuses(db.claims(cache.engine()))
+    _show_tally(statuses)
+    shown = _filtered(statuses)
+    _show_launch_button(statuses)
+    milestones = cache.milestones()
+    if chart := claim_cards.ratio_chart(shown, lambda id: milestones[id].short):
         st.header("Published against measured", anchor=False)
         st.caption(
-            "How many times the baseline the idea is: the ring in the paper, the dot as measured. With smaller nets and data, "
-            "and not always of the same thing: the side of 1 counts, hardly the distance."
+            "The value of the idea divided by that of the baseline: the ring is the paper's ratio, "
+            "the dot the measured one. The nets and data sets here are smaller, and the quantity "
+            "is not always the paper's: compare on which side of 1 both are, not how far from it."
         )
-        st.html(drawn)
-        st.header("One by one", anchor=False)
-    for name, some in groupby(shown, key=lambda line: line.claim.milestone):
-        milestone = found[name]
-        frame.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=name)
-        standing.show(some)
+        st.html(chart)
+        st.header("Claims by paper", anchor=False)
+    for id, group in groupby(shown, key=lambda status: status.claim.milestone):
+        milestone = milestones[id]
+        navigation.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=id)
+        claim_cards.show_claims(group)
     if not shown:
-        st.info("No claim fits; choose another outcome or paper.")
+        st.info("No claim matches these filters. Choose another outcome, paper or device.")
 
 
-def _tally(lines: list[Line]) -> None:
-    counts = {outcome: sum(line.outcome == outcome for line in lines) for outcome in (*words.MARKS, NONE)}
-    parts = "".join(
-        f'<span class="{words.shade("none" if outcome == NONE else outcome)}" '
-        f'style="flex-grow:{count}" title="{count} {outcome}"></span>'
-        for outcome, count in counts.items() if count
-    )  # fmt: skip
-    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    here = sum(line.run is not None for line in lines)
-    st.html(f'<div class="kb-tally" role="img" aria-label="{said}">{parts}</div>')
-    st.markdown(
-        f"**{len(lines)} claims:** {said}. Verdicts from runs on this machine: {here}, "
-        f"from the repository's record: {sum(line.recorded is not None for line in lines)}."
+def _show_tally(statuses: Sequence[ClaimStatus]) -> None:
+    """Shows how the papers' own comparisons stand, as a bar and as a sentence; then the others."""
+    summary = _count_outcomes(status for status in statuses if status.kind == "paper")
+    segments = "".join(
+        f'<span class="{html_parts.verdict_class(name)}" '
+        f'style="flex-grow:{count}" title="{count} {name}"></span>'
+        for name, count in summary.items()
     )
+    sentence = format_outcomes(summary)
+    st.html(f'<div class="kb-tally" role="img" aria-label="{sentence}">{segments}</div>')
+    st.markdown(
+        f"**{format_count(sum(summary.values()), 'comparison')} of the papers:** {sentence}."
+    )
+    others = [
+        f"{name}: {format_outcomes(counts)}."
+        for kind, name in (("ours", "Comparisons of ours"), ("identity", "Identities"))
+        if (counts := _count_outcomes(status for status in statuses if status.kind == kind))
+    ]
+    measured_here = sum(status.run is not None for status in statuses)
+    recorded = sum(status.is_from_record for status in statuses)
+    others.append(
+        f"Verdicts from runs on this machine: {measured_here}, from the repository's record: "
+        f"{recorded}."
+    )
+    st.markdown(" ".join(others))
 
 
-def _chosen(lines: list[Line]) -> list[Line]:
-    """What the address, or the fields that write it, narrow the list to; devices where there is more than one."""
-    outcomes = [outcome for outcome in (*words.MARKS, NONE) if any(line.outcome == outcome for line in lines)]
-    papers, found = list(dict.fromkeys(line.claim.milestone for line in lines)), frame.milestones()
-    devices = sorted({line.device for line in lines if line.device})
-    fields = st.columns(3 if len(devices) > 1 else 2)
-    chosen = {"verdict": fields[0].pills("Outcome", outcomes, key=_field("verdict", outcomes))}
-    chosen["paper"] = fields[1].selectbox("Paper", papers, index=None, placeholder="every paper", key=_field("paper", papers),
-                                format_func=lambda name: found[name].short)  # fmt: skip
+def _count_outcomes(statuses: Iterable[ClaimStatus]) -> dict[str, int]:
+    outcomes = [status.outcome for status in statuses]
+    return {name: outcomes.count(name) for name in OUTCOMES if name in outcomes}
+
+
+def _filtered(statuses: Sequence[ClaimStatus]) -> list[ClaimStatus]:
+    """Draws a field for each filter; returns the claims that match them.
+
+    The filters are in the address. The devices have a field only if there are several.
+    """
+    outcomes = [name for name in OUTCOMES if any(status.outcome == name for status in statuses)]
+    papers = list(dict.fromkeys(status.claim.milestone for status in statuses))
+    devices = sorted({status.device for status in statuses if status.device})
+    filters = {"verdict": st.pills("Outcome", outcomes, key=_filter_key("verdict", outcomes))}
+    columns = st.columns(2)
+    filters |= {
+        "paper": columns[0].selectbox(
+            "Paper",
+            papers,
+            index=None,
+            placeholder="all papers",
+            key=_filter_key("paper", papers),
+            format_func=lambda id: cache.milestones()[id].short,
+        ),
+    }
     if len(devices) > 1:
-        chosen["device"] = fields[2].selectbox(
-            "Device", devices, index=None, placeholder="every device", key=_field("device", devices)
+        key = _filter_key("device", devices)
+        filters["device"] = columns[1].selectbox(
+            "Device", devices, index=None, placeholder="all devices", key=key
         )
-    for name, value in chosen.items():
-        frame.told(f"claims-{name}", value)
-        if value:
-            st.query_params[name] = value
-        elif name in st.query_params:
-            del st.query_params[name]
-    return [line for line in lines if all(value in (None, _has(line)[name]) for name, value in chosen.items())]
+    for name, value in filters.items():
+        query_params.mark_synced(f"claims-{name}", value)
+        query_params.set_param(name, value)
+    return [status for status in statuses if _matches(status, filters)]
 
 
-def _has(line: Line) -> dict[str, str | None]:
-    return {"verdict": line.outcome, "paper": line.claim.milestone, "device": line.device}
+def _filter_key(name: str, options: list[str]) -> str:
+    """The key of the field that shows a filter of the address; an unknown value is no filter."""
+    in_address = st.query_params.get(name)
+    value = in_address if in_address in options else None
+    return query_params.synced_key(f"claims-{name}", value)
 
 
-def _field(name: str, options: list[str]) -> str:
-    """The key of the field that shows what the address narrows the list to."""
-    given = st.query_params.get(name)
-    return frame.synced(f"claims-{name}", given if given in options else None)
+def _matches(status: ClaimStatus, filters: dict[str, str | None]) -> bool:
+    values = {"verdict": status.outcome, "paper": status.claim.milestone, "device": status.device}
+    return all(wanted in (None, values[name]) for name, wanted in filters.items())
 
 
-def _launch(missing: list[str]) -> None:
-    if not missing or not frame.may_launch():
+def _show_launch_button(statuses: Sequence[ClaimStatus]) -> None:
+    """Shows a button that runs every implementation with a claim not measured on this machine."""
+    names = [status.claim.implementation for status in statuses if status.run is None]
+    implementations = list(dict.fromkeys(names))
+    if not implementations or not auth.may_launch():
         return
-    count = f"{len(missing)} paper{'' if len(missing) == 1 else 's'}"
-    with st.popover(f"Measure what is missing here ({count})", icon=":material/play_arrow:"):
+    count = format_count(len(implementations), "paper")
+    with st.popover(f"Measure on this machine: {count}", icon=":material/play_arrow:"):
         st.write(
-            f"Queues the quick preset of {count}, one after the other: about {len(missing)} minutes. Runs can be stopped."
+            f"Queues a run with the quick preset for {count} with claims that were not measured "
+            f"on this machine: about {format_count(len(implementations), 'minute')} if they run "
+            "one after the other. Runs can be stopped."
         )
-        if st.button("Queue them", type="primary"):
-            with frame.asking():
-                store.submit_all(frame.engine(), [store.Order(name) for name in missing])
-                frame.go("runs")
+        if st.button("Queue the runs", type="primary"):
+            with errors.show_errors():
+                requests = [submission.RunRequest(name) for name in implementations]
+                submission.submit_all(cache.engine(), requests)
+                navigation.switch_to("runs")

@@ -1,65 +1,84 @@
-"""Runs beside each other: first what differs in how they were made, then verdicts, then their curves in one picture."""
+"""The comparison page: runs side by side, their settings, verdicts and curves."""
 
 import streamlit as st
 
 from kb.runs import store
 from kb.runs.compare import Comparison, compare
-from ui import charts, frame, words
+from kb.tables import RunVerdict
+from ui import cache, charts, format, html_parts
+from ui.escape import escape_markdown
 
-MOST = 8  # runs that can still be told apart
+MAX_RUNS = 8  # more curves can't be told apart
+LISTED_RUNS = 200
 
 
 def show() -> None:
     st.title("Compare", anchor=False)
-    latest = {run.id: run for run in store.latest(frame.engine(), limit=200)}
-    asked = [id for id in st.query_params.get("runs", "").split(",") if id]
-    unknown = [id for id in asked if id not in latest]
-    if unknown:
-        st.warning(frame.plain(f"No run here is called {', '.join(unknown)}."))
-    if not latest:
+    runs = {run.id: run for run in store.latest(cache.engine(), limit=LISTED_RUNS)}
+    in_address = [id for id in st.query_params.get("runs", "").split(",") if id]
+    if unknown := [id for id in in_address if id not in runs]:
+        st.warning(escape_markdown(f"There is no run with the id {', '.join(unknown)}."))
+    if not runs:
         st.info("There are no runs to compare yet.")
         return
-    chosen = st.multiselect("Runs", list(latest), default=[id for id in asked if id in latest][:MOST], max_selections=MOST,
-                            format_func=lambda id: f"{id}, {latest[id].preset}, {words.ago(latest[id].submitted)}")  # fmt: skip
-    if chosen != asked:
+    chosen = st.multiselect(
+        "Runs",
+        list(runs),
+        default=[id for id in in_address if id in runs][:MAX_RUNS],
+        max_selections=MAX_RUNS,
+        format_func=lambda id: f"{id}, {runs[id].preset}, {format.age(runs[id].submitted)}",
+    )
+    if chosen != in_address:
         st.query_params["runs"] = ",".join(chosen)
     if len(chosen) < 2:
-        st.info("Choose two runs or more: of one paper with other settings or seeds, or of several papers.")
+        st.info("Choose two or more runs, of one paper or of several.")
         return
-    found = compare(frame.engine(), chosen)
-    _settings(found)
-    _verdicts(found)
-    charts.curves(found.rows(frame.engine()), key=",".join(chosen))
+    comparison = compare(cache.engine(), chosen)
+    _show_settings(comparison)
+    _show_verdicts(comparison)
+    charts.draw_curves(comparison.rows(cache.engine()), key=",".join(chosen))
 
 
-def _settings(found: Comparison) -> None:
+def _show_settings(comparison: Comparison) -> None:
     st.header("What differs", anchor=False)
-    if found.differing:
-        columns = [run.id for run in found.runs]
+    if comparison.differing:
+        columns = [run.id for run in comparison.runs]
         table = [
-            {"setting": name, **dict(zip(columns, map(_text, row), strict=True))}
-            for name, row in found.differing.items()
+            {"setting": name, **dict(zip(columns, map(_cell, values), strict=True))}
+            for name, values in comparison.differing.items()
         ]
         st.dataframe(table, hide_index=True)
     else:
-        st.write("Nothing: they were made with the same settings, source and machine.")
-    with st.expander(f"What is the same ({len(found.equal)})"):
-        st.dataframe([{"setting": name, "value": _text(value)} for name, value in found.equal.items()], hide_index=True)
+        st.write("Nothing: the runs have the same settings, source code and machine.")
+    with st.expander(f"What is the same ({len(comparison.equal)})"):
+        st.dataframe(
+            [{"setting": name, "value": _cell(value)} for name, value in comparison.equal.items()],
+            hide_index=True,
+        )
 
 
-def _verdicts(found: Comparison) -> None:
-    if not found.verdicts:
+def _cell(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def _show_verdicts(comparison: Comparison) -> None:
+    if not comparison.verdicts:
         return
     st.header("Verdicts", anchor=False)
-    table = []
-    for (implementation, claim), row in found.verdicts.items():
-        line = {"claim": f"{implementation}: {claim}"}
-        for run, v in zip(found.runs, row, strict=True):
-            measured = f"{words.number(v.measured)} against {words.number(v.baseline)}" if v else ""
-            line[run.id] = f"{words.MARKS[v.verdict]} {v.verdict}, {measured}" if v else "–"
-        table.append(line)
+    columns = [run.id for run in comparison.runs]
+    table = [
+        {
+            "claim": f"{implementation}: {claim}",
+            **dict(zip(columns, map(_verdict_cell, verdicts), strict=True)),
+        }
+        for (implementation, claim), verdicts in comparison.verdicts.items()
+    ]
     st.dataframe(table, hide_index=True)
 
 
-def _text(value: object) -> str:
-    return "–" if value is None else str(value)
+def _verdict_cell(verdict: RunVerdict | None) -> str:
+    if verdict is None:
+        return "–"
+    mark = html_parts.VERDICT_MARKS.get(verdict.verdict, "")
+    figures = f"{format.number(verdict.measured)} against {format.number(verdict.baseline)}"
+    return f"{mark} {verdict.verdict}, {figures}"

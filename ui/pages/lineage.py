@@ -1,328 +1,204 @@
-"""The lineage of one milestone, drawn; the way between two, told. What is asked is in the address and nowhere else:
-`?id=dropout&show=before&depth=2`, `?id=backprop&to=alexnet`; `open` lists what was expanded, `at` is what was clicked.
+"""The lineage page: the lineage of one milestone or the paths between two, as a picture.
+
+Everything that the visitor chose is in the address; see `ui/lineage_query.py`.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from html import escape
-from itertools import islice
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from kb import graph
+from kb import graph_paths
+from kb.formatting import format_count
+from kb.graph_paths import Path
 from kb.tables import MilestoneRow
-from ui import frame, words
-from ui.lineage import MOST, lineage
+from ui import cache, lineage_details, lineage_query, navigation, query_params
+from ui.escape import escape_markdown
+from ui.lineage import lineage as draw_lineage
+from ui.lineage_query import DEPTHS, SIDES, LineageQuery
 
 if TYPE_CHECKING:
     import networkx as nx
 
-SHOW = {"before": "what made it possible", "both": "both", "after": "what it made possible"}
-DEPTHS = ("1", "2", "3", "4", "all")
-WAYS = 3  # told between two milestones
-LISTED = 18  # links in a row; the others wait behind a click
+SIDE_LABELS = {"before": "ancestors", "both": "both", "after": "descendants"}
+MAX_PATHS = 3  # between two milestones
 EXAMPLES = (
     ("What made AlexNet possible?", {"id": "alexnet", "show": "before"}),
-    ("What came of the LSTM?", {"id": "lstm", "show": "after"}),
+    ("What did the LSTM make possible?", {"id": "lstm", "show": "after"}),
     ("How did back-propagation lead to dropout?", {"id": "backprop", "to": "dropout"}),
 )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The address, with what makes no sense left out."""
-
-    id: str
-    to: str | None
-    show: str
-    depth: str
-    open: tuple[str, ...]
-    at: str | None
-
-
 def show() -> None:
-    found = frame.milestones()
-    name = st.query_params.get("id", "")
-    if not name:
-        _start(found)
+    milestones = cache.milestones()
+    id = st.query_params.get("id", "")
+    if not id:
+        _show_start(milestones)
         return
-    if name not in found:
+    if id not in milestones:
         st.title("No such milestone", anchor=False)
-        st.write(f"The timeline has nothing with the id {frame.plain(name)}.")
-        frame.link("lineage", "To the beginning of the lineage")
+        st.write(f"The timeline has no milestone with the id {escape_markdown(id)}.")
+        navigation.link("lineage", "Choose a milestone")
         return
-    asked = _asked(name, found)
-    st.title(_title(asked, found), anchor=False)
-    _controls(asked, found)
-    whole = frame.lineage()
-    ways = graph.paths(whole, asked.id, asked.to, WAYS) if asked.to else []
-    _picture(asked, whole, ways)
-    about = found[asked.at or asked.id]
+    to = st.query_params.get("to")
+    if to and to not in milestones:
+        unknown = escape_markdown(to)
+        st.warning(f"The timeline has no milestone with the id {unknown}: no path leads to it.")
+    query = lineage_query.read_query(id, st.query_params, milestones)
+    lineage = cache.lineage()
+    paths = graph_paths.find_paths(lineage, id, query.to, MAX_PATHS) if query.to else []
+    st.title(_title(query, milestones), anchor=False)
+    _show_controls(query, milestones)
+    _show_picture(query, lineage, paths)
+    row = milestones[query.selected]
     left, right = st.columns([5, 4], gap="large")
     with left:
-        if asked.to:
-            _told(asked, whole, ways)
-        _card(asked, about)
+        if query.to:
+            lineage_details.show_paths(query, lineage, paths)
+        lineage_details.show_card(query, row)
     with right:
-        _without(whole, about)
-        _meanwhile(whole, about)
+        lineage_details.show_dependents(lineage, row)
+        lineage_details.show_contemporaries(lineage, row)
 
 
-def _start(found: dict[str, MilestoneRow]) -> None:
+def _show_start(milestones: dict[str, MilestoneRow]) -> None:
+    """Shows what the page is for, with examples, while no milestone is chosen."""
     st.title("Lineage", anchor=False)
     st.write(
         "What made a milestone possible, what it made possible, and how one led to another: "
         "each link has its type and its reason."
     )
-    if not found:
-        st.info("The timeline is empty. `kb load` fills it from data/timeline.yaml.", icon=":material/info:")
+    if not milestones:
+        st.info(
+            "The timeline is empty. `kb load` fills it from data/timeline.yaml.",
+            icon=":material/info:",
+        )
         return
-    for question, query in EXAMPLES:
-        if all(query[key] in found for key in ("id", "to") if key in query):
-            frame.link("lineage", question, **query)
+    for question, params in EXAMPLES:
+        if all(params[key] in milestones for key in ("id", "to") if key in params):
+            navigation.link("lineage", question, **params)
     with st.container(width=420):
-        _choice("id", "Or begin with a milestone", found, None)
+        _milestone_field("id", "Or choose a milestone", milestones, None)
 
 
-def _asked(name: str, found: dict[str, MilestoneRow]) -> Asked:
-    given = st.query_params
-    to = given.get("to")
-    if to and to not in found:
-        st.warning(f"The timeline has nothing with the id {frame.plain(to)}, so there is no path to it.")
-    shown, depth = given.get("show", "both"), given.get("depth", "2")
-    return Asked(
-        id=name,
-        to=to if to in found and to != name else None,
-        show=shown if shown in SHOW else "both",
-        depth=depth if depth in DEPTHS else "2",
-        open=tuple(id for id in given.get("open", "").split(",") if id in found),
-        at=at if (at := given.get("at")) in found else None,
-    )
+def _title(query: LineageQuery, milestones: dict[str, MilestoneRow]) -> str:
+    short = escape_markdown(milestones[query.id].short)
+    if query.to:
+        return f"From {short} to {escape_markdown(milestones[query.to].short)}"
+    return f"The lineage of {short}"
 
 
-def _title(asked: Asked, found: dict[str, MilestoneRow]) -> str:
-    short = frame.plain(found[asked.id].short)
-    return f"From {short} to {frame.plain(found[asked.to].short)}" if asked.to else f"The lineage of {short}"
-
-
-# Controls: the address is the truth, so each field shows what it says, and writes it when changed.
-
-
-def _controls(asked: Asked, found: dict[str, MilestoneRow]) -> None:
-    if asked.to:
+def _show_controls(query: LineageQuery, milestones: dict[str, MilestoneRow]) -> None:
+    """Draws the fields: each shows a parameter of the address, and writes it when changed."""
+    if query.to:
         left, right = st.columns(2)
         with left:
-            _choice("id", "Milestone", found, asked.id)
+            _milestone_field("id", "Path from", milestones, query.id)
         with right:
-            _choice("to", "and its path to", found, asked.to)
+            _milestone_field("to", "Path to", milestones, query.to)
         return
-    one, three, four, two = st.columns([3, 5, 3, 3])
-    with one:
-        _choice("id", "Milestone", found, asked.id)
-    with two:
-        _choice("to", "and its path to", found, None)
-    with three:
-        key = frame.synced("lineage-show", asked.show)
-        st.segmented_control("Show", list(SHOW), format_func=SHOW.__getitem__, required=True, key=key,
-                             on_change=_written, args=("show", key))  # fmt: skip
-    with four:
-        key = frame.synced("lineage-depth", asked.depth)
-        st.segmented_control("Links away", DEPTHS, required=True, key=key, on_change=_written, args=("depth", key))
+    milestone, sides, depth, path = st.columns([3, 4, 3, 3])
+    with milestone:
+        _milestone_field("id", "Milestone", milestones, query.id)
+    with sides:
+        _choice_field("show", "Show", SIDES, query.show, SIDE_LABELS)
+    with depth:
+        _choice_field("depth", "Links away, at most", DEPTHS, query.depth)
+    with path:
+        _milestone_field("to", "Path to", milestones, None)
 
 
-def _choice(name: str, label: str, found: dict[str, MilestoneRow], value: str | None) -> None:
-    key = frame.synced(f"lineage-{name}", value)
+def _milestone_field(
+    name: str, label: str, milestones: dict[str, MilestoneRow], value: str | None
+) -> None:
+    key = query_params.synced_key(f"lineage-{name}", value)
     st.selectbox(
         label,
-        list(found),
+        list(milestones),
         index=None,
-        format_func=lambda id: f"{found[id].short}, {found[id].date[:4]}",
+        format_func=lambda id: f"{milestones[id].short}, {milestones[id].date[:4]}",
         placeholder="choose a milestone",
         key=key,
-        on_change=_written,
+        on_change=_write_field,
         args=(name, key),
     )
 
 
-def _written(name: str, key: str) -> None:
-    """A changed field goes into the address; with another milestone, what was clicked and opened before is forgotten."""
+def _choice_field(
+    name: str, label: str, options: Sequence[str], value: str, labels: dict[str, str] | None = None
+) -> None:
+    key = query_params.synced_key(f"lineage-{name}", value)
+    st.segmented_control(
+        label,
+        options,
+        required=True,
+        format_func=lambda option: (labels or {}).get(option, option),
+        key=key,
+        on_change=_write_field,
+        args=(name, key),
+    )
+
+
+def _write_field(name: str, key: str) -> None:
+    """Writes a changed field to the address.
+
+    With another milestone, what was clicked and opened before loses its meaning.
+    """
     value = st.session_state[key]
-    frame.told(f"lineage-{name}", value)
-    _write(name, value)
+    query_params.mark_synced(f"lineage-{name}", value)
+    query_params.set_param(name, value)
     if name in ("id", "to"):
-        _write("at", None)
-        _write("open", None)
+        query_params.set_param("at", None)
+        query_params.set_param("open", None)
 
 
-def _write(name: str, value: str | None) -> None:
-    if value:
-        st.query_params[name] = value
-    elif name in st.query_params:
-        del st.query_params[name]
-
-
-# The picture
-
-
-def _picture(asked: Asked, whole: "nx.MultiDiGraph", ways: list[graph.Path]) -> None:
-    roles, left_out = _roles(asked, whole, ways)
-    if not asked.to:
-        _counted(asked, whole)
+def _show_picture(query: LineageQuery, lineage: "nx.MultiDiGraph", paths: Sequence[Path]) -> None:
+    """Draws the picture, and writes what the visitor did in it to the address."""
+    roles, left_out = lineage_query.milestone_roles(query, lineage, paths)
+    if not query.to:
+        _show_counts(query, lineage)
     if left_out:
-        st.caption(f"The nearest {len(roles)} are drawn; {left_out} farther away are not. Fewer links away show all.")
-    way = [ways[0].start, *(step.id for step in ways[0].steps)] if ways else []
-    acted = lineage(
-        whole, roles, centre=asked.id, selected=asked.at or asked.id, opened=asked.open, way=way, key="lineage"
+        st.caption(
+            f"Only the nearest {len(roles)} are drawn; {left_out} are farther away. With fewer "
+            "links away, all are drawn."
+        )
+    way = [paths[0].start, *(step.id for step in paths[0].steps)] if paths else []
+    acted = draw_lineage(
+        lineage,
+        roles,
+        centre=query.id,
+        selected=query.selected,
+        opened=query.open,
+        way=way,
+        key="lineage",
     )
     st.caption(
-        "Point at a milestone or a line to read why they are linked; click one to read about it. **+**, or a click with "
-        "Shift, opens what else it is linked to. Years with more in them are drawn wider."
+        "Point at a milestone or a line to read why they are linked; click one to read about it "
+        "below. **+**, or a click with Shift, adds what else it is linked to. Years with more "
+        "milestones are wider."
     )
     if acted.opened:
-        rest = [id for id in asked.open if id != acted.opened]
-        _write("open", ",".join(rest if acted.opened in asked.open else [*asked.open, acted.opened]))
+        _toggle_open(query, acted.opened)
         st.rerun()
-    if acted.selected and acted.selected != (asked.at or asked.id):
-        _write("at", acted.selected if acted.selected != asked.id else None)
+    if acted.selected and acted.selected != query.selected:
+        query_params.set_param("at", acted.selected if acted.selected != query.id else None)
         st.rerun()
 
 
-def _roles(asked: Asked, whole: "nx.MultiDiGraph", ways: list[graph.Path]) -> tuple[dict[str, str], int]:
-    """What is drawn and as what, at most MOST of the nearest; and how many were left out."""
-    if asked.to:
-        wanted = {asked.id: "end", asked.to: "end"}
-        for path in ways:
-            wanted |= {step.id: "way" for step in path.steps if step.id not in wanted}
-    else:
-        wanted = {asked.id: "centre"}
-        before, after = _walked(asked, whole)
-        nearest = sorted([(step, "before") for step in before] + [(step, "after") for step in after], key=_depth)
-        wanted |= {step.id: role for step, role in nearest}
-    for id in asked.open:
-        built_on, led_to = graph.neighbours(whole, id)
-        wanted |= {step.id: "beside" for step in [*built_on, *led_to] if step.id not in wanted}
-    return dict(islice(wanted.items(), MOST)), max(0, len(wanted) - MOST)
-
-
-def _walked(asked: Asked, whole: "nx.MultiDiGraph") -> tuple[list[graph.Step], list[graph.Step]]:
-    depth = None if asked.depth == "all" else int(asked.depth)
-    before = graph.ancestors(whole, asked.id, depth) if asked.show != "after" else []
-    return before, graph.descendants(whole, asked.id, depth) if asked.show != "before" else []
-
-
-def _depth(item: tuple[graph.Step, str]) -> int:
-    return item[0].depth
-
-
-def _counted(asked: Asked, whole: "nx.MultiDiGraph") -> None:
-    before, after = _walked(asked, whole)
-    reach = "over any number of links" if asked.depth == "all" else f"at most {_counted_links(int(asked.depth))} away"
+def _show_counts(query: LineageQuery, lineage: "nx.MultiDiGraph") -> None:
+    before, after = lineage_query.walk(query, lineage)
     parts = []
-    if asked.show != "after":
-        parts.append(f"{len(before)} made it possible")
-    if asked.show != "before":
-        parts.append(f"{len(after)} came of it")
-    st.caption(f"{' and '.join(parts)}, {reach}.")
+    if query.show != "after":
+        parts.append(format_count(len(before), "ancestor"))
+    if query.show != "before":
+        parts.append(format_count(len(after), "descendant"))
+    limit = query.max_links
+    reach = "any number of links" if limit is None else f"at most {format_count(limit, 'link')}"
+    st.caption(f"{' and '.join(parts)}, {reach} away.")
 
 
-# Beneath the picture
-
-
-def _told(asked: Asked, whole: "nx.MultiDiGraph", ways: list[graph.Path]) -> None:
-    st.header("Step by step", anchor=False)
-    if not ways:
-        st.write("Nothing on the timeline links the two, whichever way it is followed.")
-        return
-    for number, path in enumerate(ways):
-        if len(ways) > 1:
-            st.markdown(f"**{'The shortest way' if not number else 'Another way'}**, {_counted_links(len(path.steps))}")
-        lines = graph.tell(path, whole).splitlines()
-        if not path.directed:
-            st.write(frame.plain(lines.pop(0)))
-        st.html(f"<ol>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ol>")
-    if not ways[0].directed:
-        common = graph.common_ancestors(whole, asked.id, asked.to or asked.id)
-        st.write("Both descend from:" if common else "They have no ancestor in common.")
-        _listed(common)
-
-
-def _counted_links(n: int) -> str:
-    return f"{n} link{'' if n == 1 else 's'}"
-
-
-def _card(asked: Asked, row: MilestoneRow) -> None:
-    with st.container(border=True, key="lineage-card"):
-        words.kicker(row.track, row.kind, words.when(row.date))
-        st.header(frame.plain(row.title), anchor=False)
-        words.idea(row.entry["idea"])
-        with st.container(horizontal=True):
-            frame.link("milestone", "Open its page", id=row.id)
-            if row.id != asked.id:
-                frame.link("lineage", "Centre it here", id=row.id, show=asked.show, depth=asked.depth)
-                begin = frame.milestones()[asked.id].short
-                frame.link("lineage", f"Its path from {begin}", id=asked.id, to=row.id)
-
-
-def _without(whole: "nx.MultiDiGraph", row: MilestoneRow) -> None:
-    st.header(frame.plain(f"Without {row.short}"), anchor=False)
-    falling = falls(whole, row.id)
-    came = len(graph.descendants(whole, row.id))
-    if not came:
-        st.write("Nothing on the timeline came of it yet, so nothing would fall.")
-    elif not falling:
-        st.write(f"Nothing would fall: the {came} that came of it have other lines of descent, too.")
-    else:
-        st.write(
-            f"{len(falling)} of the {came} that came of it would fall: every line of their descent goes through it. "
-            "A link leads to the path."
-        )
-        _listed(falling, row.id)
-
-
-def _meanwhile(whole: "nx.MultiDiGraph", row: MilestoneRow) -> None:
-    st.header("Within a year, in other tracks", anchor=False)
-    near = graph.contemporaries(whole, row.id)
-    if not near:
-        st.write("Nothing on the timeline.")
-    for track in dict.fromkeys(frame.milestones()[id].track for id in near):
-        with st.container(gap="xsmall"):
-            words.kicker(track)
-            _listed([id for id in near if frame.milestones()[id].track == track])
-
-
-def _listed(ids: list[str], begin: str | None = None) -> None:
-    """Links to the lineages of some milestones, or to the paths from `begin` to them."""
-    _links(ids[:LISTED], begin)
-    if rest := ids[LISTED:]:
-        with st.expander(f"and {len(rest)} more"):
-            _links(rest, begin)
-
-
-def _links(ids: Iterable[str], begin: str | None) -> None:
-    with st.container(horizontal=True, gap="small"):
-        for id in ids:
-            row = frame.milestones()[id]
-            query = {"id": begin, "to": id} if begin else {"id": id}
-            frame.link("lineage", f"{row.short}, {row.date[:4]}", **query)
-
-
-def falls(whole: "nx.MultiDiGraph", id: str) -> list[str]:
-    """The milestones that `id` is a pillar of, by date: without it none of their lines would lead back to a beginning.
-
-    What still leads back without `id` is found by one walk from the beginnings; asking graph.pillars of every descendant
-    would take a walk for each.
-    """
-    fallen = _standing(whole, None) - _standing(whole, id) - {id}
-    return sorted(fallen, key=lambda one: (whole.nodes[one]["first"], one))
-
-
-def _standing(whole: "nx.MultiDiGraph", without: str | None) -> set[str]:
-    """The milestones with a line back to a beginning (one that builds on nothing) that avoids `without`."""
-    frontier = [node for node, links in whole.out_degree() if not links and node != without]
-    seen = set(frontier)
-    while frontier:
-        later = {one for node in frontier for one in whole.pred[node] if one != without}
-        frontier = list(later - seen)
-        seen |= later
-    return seen
+def _toggle_open(query: LineageQuery, id: str) -> None:
+    """Adds a milestone to those whose neighbours are shown, or takes it away again."""
+    others = [other for other in query.open if other != id]
+    ids = others if id in query.open else [*query.open, id]
+    query_params.set_param("open", ",".join(ids) or None)

@@ -1,215 +1,103 @@
-"""One run, moving while it moves: progress, curves, pictures, verdicts, log; a button that stops it, one that repeats it."""
+"""The page of one run, refreshed while it goes on: progress, verdicts, curves, pictures, log."""
 
-import time
 from typing import Any
 
 import streamlit as st
 
-from kb import db
-from kb.runs import resources, store
-from kb.shown import number
-from kb.tables import Run
-from ui import charts, frame, words
+from kb.formatting import format_number
+from kb.runs import curves, store
+from kb.tables import MilestoneRow, Run
+from ui import cache, charts, navigation, run_results, run_state
+from ui.escape import escape_markdown
 
-REFRESH = 0.6  # seconds between two looks at a run that moves
-SOON = 0.15  # the same, before its first curve
-MOST_ROWS = 20_000  # that curves are drawn from; a run may have a million
+REFRESH_SECONDS = 0.6
+FIRST_REFRESH_SECONDS = 0.15  # until the run has its first curve
+MAX_ROWS = 20_000  # that curves are drawn from; a run may have a million
 
 
 def show() -> None:
     run_id = st.query_params.get("id", "")
     try:
-        run = store.get(frame.engine(), run_id)
+        run = store.get(cache.engine(), run_id)
     except store.UnknownRun:
         st.title("No such run")
-        st.write("No run has this address's id. It may be of another database (KB_HOME).")
-        frame.link("runs", "To the runs")
+        st.write(
+            "This database has no run with the id in the address. The run may be in another "
+            "database, that of another KB_HOME."
+        )
+        navigation.link("runs", "All runs")
         return
-    _head(run)
-    live = run.status not in store.ENDED
-    drawn = bool(charts.measures(_values(run_id)))
-    every = (REFRESH if drawn else SOON) if live else None
-    st.fragment(_body, run_every=every)(run_id, live, drawn)
+    paper = _paper(run)
+    _show_title(run, paper)
+    is_active = run.status not in store.ENDED
+    has_curves = bool(charts.measures_with_curves(_row_values(run_id)))
+    interval = (REFRESH_SECONDS if has_curves else FIRST_REFRESH_SECONDS) if is_active else None
+    st.fragment(_show_body, run_every=interval)(run_id, paper, is_active, has_curves)
 
 
-def _values(run_id: str) -> list[dict[str, Any]]:
-    return [row.values for row in store.some_rows(frame.engine(), run_id, MOST_ROWS)]
+def _paper(run: Run) -> MilestoneRow | None:
+    """The milestone that the run's implementation belongs to."""
+    milestones = cache.milestones().values()
+    return next((row for row in milestones if row.implementation == run.implementation), None)
 
 
-def _head(run: Run) -> None:
-    papers = [row for row in frame.milestones().values() if row.implementation == run.implementation]
-    st.title(frame.plain(f"{papers[0].short if papers else run.implementation}, {run.preset}"), anchor=False)
-    for row in papers:
-        frame.link("milestone", row.title, id=row.id)
-    changed = "".join(f", {name}={value}" for name, value in run.changes.items())
-    where = f", on the cluster at {run.cluster}" if run.cluster else ""
-    again = f", begun {run.attempts} times: nodes were lost" if run.attempts > 1 else ""
-    st.caption(frame.plain(f"run {run.id}{changed}{where}{again}"))
+def _row_values(run_id: str) -> list[dict[str, Any]]:
+    return [row.values for row in store.sample_rows(cache.engine(), run_id, MAX_ROWS)]
 
 
-def _body(run_id: str, live: bool, drawn: bool) -> None:
-    run = store.get(frame.engine(), run_id)
-    if live and run.status in store.ENDED:
-        st.rerun()  # the whole page, once: from here on nothing moves
-    _state(run)
-    _verdicts(run)
-    values = _values(run_id)
-    if live and not drawn:
-        if charts.measures(values):
-            st.rerun()  # the whole page, once: from here on it is looked at less often
-        if values:
-            _newest(values[-1])
-    charts.curves(values, key=run_id)
-    _figures(run)
+def _show_title(run: Run, paper: MilestoneRow | None) -> None:
+    name = paper.short if paper else run.implementation
+    st.title(escape_markdown(f"{name}, {run.preset}"), anchor=False)
+    if paper:
+        navigation.link("milestone", paper.title, id=paper.id)
+    changes = "".join(f", {name}={value}" for name, value in run.changes.items())
+    cluster = f", on the cluster at {run.cluster}" if run.cluster else ""
+    restarts = f", started {run.attempts} times: nodes were lost" if run.attempts > 1 else ""
+    st.caption(escape_markdown(f"run {run.id}{changes}{cluster}{restarts}"))
+
+
+def _show_body(run_id: str, paper: MilestoneRow | None, was_active: bool, had_curves: bool) -> None:
+    """Shows everything that changes while the run goes on.
+
+    Draws the whole page once more when the run has ended, and when it has its first curve: the
+    interval between refreshes then changes.
+    """
+    run = store.get(cache.engine(), run_id)
+    if was_active and run.status in store.ENDED:
+        st.rerun()
+    run_state.show_state(run, paper)
+    run_results.show_verdicts(run)
+    rows = _row_values(run_id)
+    if was_active and not had_curves:
+        if charts.measures_with_curves(rows):
+            st.rerun()
+        if rows:
+            _show_numbers(rows[-1])
+    charts.draw_curves(rows, key=run_id)
+    run_results.show_pictures(run)
     if run.traceback:
         st.header("What went wrong", anchor=False)
         st.code(run.traceback, language="python", wrap_lines=True)
-    if log := store.log_tail(run_id):
-        with st.expander("Log", icon=":material/terminal:", expanded=bool(run.traceback)), st.container(height=240):
-            st.code(log, language=None, wrap_lines=True)
-    if not live:
-        _quote(run)
-        _record(run)
+    _show_log(run)
+    if not was_active:
+        run_results.show_summary(run)
+        run_results.show_provenance(run)
 
 
-def _newest(row: dict[str, Any]) -> None:
-    """The newest numbers, where there is no curve yet."""
+def _show_numbers(row: dict[str, Any]) -> None:
+    """Shows the newest numbers while there is no curve."""
     with st.container(horizontal=True):
         for name, value in row.items():
-            if isinstance(value, int | float) and name not in ("step", *store.LABELS):
-                st.metric(frame.plain(name.replace("_", " ")), number(value))
+            if isinstance(value, int | float) and name not in ("step", *curves.LABELS):
+                st.metric(escape_markdown(name.replace("_", " ")), format_number(value))
 
 
-def _state(run: Run) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(run.status, icon=words.STATUS_ICONS[run.status], color=words.STATUS_COLORS[run.status])
-        if run.status == "running" and run.started:
-            now = resources.taken(run)
-            takes = f", {words.duration(now.cpu_seconds)} of CPU, {words.memory(now.memory)}" if now else ""
-            st.caption(f"for {words.duration(time.time() - run.started)} on {frame.plain(words.device(run))}{takes}")
-        elif run.status == "queued":
-            st.caption(frame.plain(run.note) or "waiting for its turn")
-        elif run.status == "paused":
-            st.caption("stands still; its device is given to others")
-        elif run.finished and run.started:
-            took = words.duration(run.finished - run.started)
-            st.caption(f"after {took} on {frame.plain(words.device(run))}{_spent(run)}, {words.ago(run.finished)}")
-        if not frame.may_launch():
-            pass
-        elif run.status not in store.ENDED:
-            _steer(run)
-        else:
-            _repeat(run)
-    if run.reason:
-        (st.error if run.status == "failed" else st.warning)(frame.plain(run.reason))
-    if run.status == "running":
-        share = min(run.done / run.total, 1.0) if run.total else 0.0
-        left = ""
-        if run.started and share > 0.02:
-            left = f", about {words.duration((time.time() - run.started) * (1 - share) / share)} left"
-        st.progress(share, text=f"{share:.0%}{left}. {frame.plain(run.note)}")
-
-
-def _spent(run: Run) -> str:
-    usage = run.usage or {}
-    if "cpu_seconds" not in usage:
-        return ""
-    return f", {words.duration(usage['cpu_seconds'])} of CPU, {words.memory(usage['peak_memory_bytes'])} at most"
-
-
-def _steer(run: Run) -> None:
-    """What can be done with a run that hasn't ended."""
-    if st.button("Stop", icon=":material/stop:", key="stop"):
-        with frame.asking():
-            store.cancel(frame.engine(), run.id)
-            st.toast("Asked it to stop.")
-    if run.status == "paused":
-        if st.button("Go on", icon=":material/play_arrow:", key="resume"):
-            with frame.asking():
-                store.resume(frame.engine(), run.id)
-                st.toast("It goes on as soon as its device is free.")
-    elif not run.cluster and st.button("Pause", icon=":material/pause:", key="pause"):
-        with frame.asking():
-            store.pause(frame.engine(), run.id)
-            st.toast("Asked it to pause.")
-
-
-def _repeat(run: Run) -> None:
-    """The same run once more, or one with other settings."""
-    if st.button("Run it again", icon=":material/replay:", key="again"):
-        with frame.asking():
-            frame.go("run", id=store.retry(frame.engine(), run.id))
-    paper = next((row for row in frame.milestones().values() if row.implementation == run.implementation), None)
-    if paper and st.button("Change its settings", icon=":material/tune:", key="change"):
-        frame.go("milestone", id=paper.id, like=run.id)
-
-
-def _verdicts(run: Run) -> None:
-    claims = {c.id: c for c in db.claims(frame.engine()) if c.implementation == run.implementation}
-    found = store.verdicts(frame.engine(), run.id)
-    if not found:
+def _show_log(run: Run) -> None:
+    log = store.log_tail(run.id)
+    if not log:
         return
-    st.header("Verdicts", anchor=False)
-    if run.preset == "smoke":
-        st.caption("A smoke run is over in seconds and proves nothing: it only shows that everything works.")
-    for measured in found:
-        claim = claims.get(measured.claim)
-        with st.container(border=True):
-            st.html(words.verdict(measured.verdict))
-            if claim is None:
-                st.markdown(frame.plain(measured.claim) + " (no longer on the timeline)")
-                continue
-            st.markdown(f"{frame.plain(claim.says)} :gray[{frame.plain(claim.where)}]")
-            st.html(words.figures(claim, measured))
-            st.caption(frame.plain(f"{measured.rule}; {measured.n} pairs or values"))
-
-
-def _figures(run: Run) -> None:
-    """The newest picture of each name; earlier ones of the same name behind a slider."""
-    by_name: dict[str, list[int]] = {}
-    found = store.artifacts(frame.engine(), run.id)
-    for place, artifact in enumerate(found):
-        by_name.setdefault(artifact.name, []).append(place)
-    if by_name:
-        st.header("What it looks like", anchor=False)
-    for name, places in by_name.items():
-        at = places[-1]
-        if len(places) > 1:
-            at = st.select_slider("step", places, value=at, key=f"figure-{name}-{len(places)}",
-                                  format_func=lambda place: str(found[place].step))  # fmt: skip
-        file = store.artifact_file(found[at])
-        if file.exists():
-            st.image(file.read_bytes(), caption=frame.plain(found[at].caption), alt=found[at].caption)
-        else:
-            st.caption(f"{frame.plain(found[at].file)} is no longer in the run's folder.")
-
-
-def _quote(run: Run) -> None:
-    """The outcome as text to copy into a message or a paper."""
-    found = store.verdicts(frame.engine(), run.id)
-    if not found or run.preset == "smoke" or not run.environment:
-        return
-    on = f"{run.environment['device_name']}, torch {run.environment['torch']}, seed {run.settings.get('seed', 0)}"
-    took = words.duration((run.finished or 0) - (run.started or 0))
-    lines = [f"{run.implementation}, preset {run.preset}, {took} on {on}:"]
-    for one in found:
-        against = "" if one.baseline is None else f" against {number(one.baseline)}"
-        lines.append(f"  {one.claim}: {one.verdict}; {number(one.measured)}{against} {one.unit}")
-    st.header("To quote", anchor=False)
-    st.code("\n".join(lines), language=None, wrap_lines=True)
-
-
-def _record(run: Run) -> None:
-    with st.expander("What reproduces it", icon=":material/fingerprint:"):
-        st.code(f"kb run {run.id}", language="bash")
-        st.caption("Repeats it, and names whatever is different from then.")
-        st.json(
-            {
-                "settings": run.settings,
-                "environment": run.environment,
-                "usage": run.usage,
-                "source sha256": run.source_hash,
-                "git commit": run.git_commit,
-            },
-            expanded=1,
-        )
+    with (
+        st.expander("Log", icon=":material/terminal:", expanded=bool(run.traceback)),
+        st.container(height=240),
+    ):
+        st.code(log, language=None, wrap_lines=True)

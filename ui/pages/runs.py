@@ -1,59 +1,73 @@
-"""The list of runs: first those that move, again and again, then those that have ended, the newest first."""
+"""The list of runs: those that have not ended, refreshed while they go on, then all others."""
 
 import streamlit as st
 
 from kb.runs import store
 from kb.tables import Run
-from ui import frame, words
+from ui import cache, format, html_parts, navigation, run_status
+from ui.escape import escape_markdown
 
-SHOWN = 100
-MOVES = 1.0  # seconds between two looks while a run moves
-RESTS = 3.0  # the same, while none does
+LISTED_RUNS = 100
+REFRESH_SECONDS = 1.0  # while a run has not ended
+IDLE_REFRESH_SECONDS = 3.0
 
 
 def show() -> None:
     st.title("Runs", anchor=False)
-    found = store.latest(frame.engine(), limit=SHOWN)
-    moving = [run.id for run in found if run.status not in store.ENDED]
-    if len(found) > 1:
-        frame.link("compare", "Compare runs", runs=",".join(run.id for run in found[:2]))
-    # A container of its own: where a refresh begins before the page was sent, Streamlit drops the fragment's place, and what
-    # comes after it moves up by one and is taken for it.
+    runs = store.latest(cache.engine(), limit=LISTED_RUNS)
+    ids = [run.id for run in runs]
+    active = _active_ids(runs)
+    if len(runs) > 1:
+        navigation.link("compare", "Compare runs", runs=",".join(ids[:2]))
+    # The container keeps the place of the fragment. Where a refresh begins before the page was
+    # sent, Streamlit drops the fragment, and the element after it is drawn in its place.
     with st.container():
-        st.fragment(_moving, run_every=MOVES if moving else RESTS)([run.id for run in found], moving)
-    for run in found:
-        if run.id not in moving:
-            _entry(run)
-    if not found:
+        interval = REFRESH_SECONDS if active else IDLE_REFRESH_SECONDS
+        st.fragment(_show_active, run_every=interval)(ids, active)
+    for run in runs:
+        if run.id not in active:
+            _show_run(run)
+    if not runs:
         st.info(
-            "Nothing has run here yet. Open a paper that runs, and press its button.", icon=":material/play_circle:"
+            "There are no runs yet. Open a paper that has an implementation and press Run.",
+            icon=":material/play_circle:",
         )
-        frame.link("search", "Papers that run", q="has:impl")
+        navigation.link("search", "Papers with an implementation", q="has:impl")
 
 
-def _moving(known: list[str], moving: list[str]) -> None:
-    """The runs that move. When one ends or begins, the whole page is drawn, once: what has ended isn't sent each second."""
-    found = store.latest(frame.engine(), limit=SHOWN)
-    still = [run for run in found if run.status not in store.ENDED]
-    if [run.id for run in found] != known or [run.id for run in still] != moving:
+def _active_ids(runs: list[Run]) -> list[str]:
+    return [run.id for run in runs if run.status not in store.ENDED]
+
+
+def _show_active(known: list[str], active: list[str]) -> None:
+    """Shows the runs that have not ended.
+
+    When a run is submitted or ends, the whole page is drawn once: the runs that have ended are not
+    sent again with every refresh.
+    """
+    runs = store.latest(cache.engine(), limit=LISTED_RUNS)
+    if [run.id for run in runs] != known or _active_ids(runs) != active:
         st.rerun()
-    for run in still:
-        _entry(run)
+    for run in runs:
+        if run.id in active:
+            _show_run(run)
 
 
-def _entry(run: Run) -> None:
+def _show_run(run: Run) -> None:
+    has_ended = run.status in store.ENDED
+    progress = f"{run.done / run.total:.0%}, " if run.status == "running" and run.total else ""
+    details = f"{run.preset} on {format.run_device(run)}, {progress}{format.age(run.submitted)}"
+    outcomes = _outcomes(run.id) if has_ended else []
+    verdicts = "".join(
+        f", {outcomes.count(name)} {name}" for name in html_parts.VERDICT_MARKS if name in outcomes
+    )
     with st.container(horizontal=True, vertical_alignment="center", key=f"run-{run.id}"):
-        st.badge(run.status, icon=words.STATUS_ICONS[run.status], color=words.STATUS_COLORS[run.status])
-        frame.link("run", run.id, id=run.id)
-        outcomes = _outcomes(run.id) if run.status in store.ENDED else []
-        share = f"{run.done / run.total:.0%}, " if run.status == "running" and run.total else ""
-        st.caption(
-            frame.plain(f"{run.preset} on {words.device(run)}, {share}{words.ago(run.submitted)}")
-            + "".join(f", {outcomes.count(one)} {one}" for one in words.MARKS if one in outcomes)
-        )
+        run_status.show_badge(run)
+        navigation.link("run", run.id, id=run.id)
+        st.caption(escape_markdown(details) + verdicts)
 
 
-@st.cache_data(max_entries=10 * SHOWN)
+@st.cache_data(max_entries=10 * LISTED_RUNS)
 def _outcomes(run_id: str) -> list[str]:
-    """The verdicts of a run that has ended, which stay as they are."""
-    return [v.verdict for v in store.verdicts(frame.engine(), run_id)]
+    """The verdicts of a run that has ended; they no longer change."""
+    return [verdict.verdict for verdict in store.verdicts(cache.engine(), run_id)]

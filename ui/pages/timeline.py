@@ -1,5 +1,6 @@
-"""Home: the timeline in four lanes, and beneath it the milestone that was clicked."""
+"""The home page: the timeline with a search field, and the milestone that was clicked below it."""
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import streamlit as st
@@ -7,133 +8,189 @@ import streamlit as st
 from kb import db, graph, search
 from kb.schema import TRACKS, date_range
 from kb.tables import MilestoneRow
-from ui import frame, words
+from ui import cache, errors, format, html_parts, navigation, query_params
+from ui.escape import escape_markdown
 from ui.timeline import timeline
 
-RUNS = "runs"
-SHOWN = (*TRACKS, RUNS)
-BEST = 4  # hits told beneath the timeline
+RUNNABLE = "runs"  # the filter for milestones with an implementation, as it is in the address
+FILTERS = (*TRACKS, RUNNABLE)
+LISTED_RESULTS = 4  # search results shown below the timeline
+MIN_RUNNABLE_WEIGHT = 0.6  # milestones with an implementation are never drawn smaller
 
 
 def show() -> None:
-    found = frame.milestones()
+    milestones = cache.milestones()
+    runnable = sum(1 for row in milestones.values() if row.implementation)
     st.title("The executable history of deep learning")
-    runnable = sum(1 for row in found.values() if row.implementation)
     st.markdown(
-        f"It took theory *and* software *and* hardware *and* data. {len(found)} milestones; "
-        f"{runnable} of them run here, and check what their paper claims."
+        f"It took theory *and* software *and* hardware *and* data. The timeline has "
+        f"{len(milestones)} milestones; {runnable} of them have code that runs here and checks "
+        "the paper's claims."
     )
-    if not found:
-        st.info("The timeline is empty. `kb load` fills it from data/timeline.yaml.", icon=":material/info:")
+    if not milestones:
+        st.info(
+            "The timeline is empty. `kb load` fills it from data/timeline.yaml.",
+            icon=":material/info:",
+        )
         return
     selected = st.query_params.get("at")
-    selected = selected if selected in found else None
-    answer, shown = _asked(found)
-    if selected:
-        shown |= {selected}
-    every = _items(db.loaded(frame.engine()))
-    span = min(item["start"] for item in every), max(item["end"] for item in every)
-    items = [item for item in every if item["id"] in shown]
-    clicked = timeline(items, span=span, selected=selected, links=_links(selected), key="timeline")
-    if clicked and clicked != selected and clicked in found:
+    selected = selected if selected in milestones else None
+    answer, shown = _search_and_filter(milestones)
+    clicked = _draw_timeline(shown | ({selected} if selected else set()), selected)
+    if clicked and clicked != selected and clicked in milestones:
         st.query_params["at"] = clicked
         st.rerun()
     if selected:
-        _card(found[selected])
+        _show_card(milestones[selected])
     elif answer and shown:
-        _best([found[id] for id in answer.ids if id in shown], st.query_params.to_dict())
+        results = [milestones[id] for id in answer.ids if id in shown]
+        _show_results(results)
     else:
         st.caption(
-            "Click a milestone to read about it. Scroll to zoom, drag to move; the keys + and - and the arrows do the same."
+            "Click a milestone to read about it. Scroll to zoom and drag to move, or use the keys "
+            "+ and - and the arrow keys."
         )
 
 
-def _asked(found: dict[str, MilestoneRow]) -> tuple[search.Answer | None, set[str]]:
-    """What was typed above the timeline, answered, and the milestones that it and the choice of tracks leave."""
-    field, choice = st.columns([3, 4], vertical_alignment="center")
-    with field:
+def _search_and_filter(
+    milestones: dict[str, MilestoneRow],
+) -> tuple[search.Answer | None, set[str]]:
+    """Draws the search field and the filters.
+
+    Returns the answer to the search, if there is one, and the ids that match search and filters.
+    """
+    left, right = st.columns([3, 4], vertical_alignment="center")
+    with left:
         placeholder = "Search: gpu year:2006..2012, to:alexnet, author:hinton"
-        query = frame.asked("Search the timeline", placeholder, hidden=True)
-    given = [name for name in st.query_params.get("show", "").split(",") if name in SHOWN]
-    with choice:
-        key = frame.synced("shown", given)
-        chosen = st.pills("Show", SHOWN, selection_mode="multi", key=key, label_visibility="collapsed")
-    if chosen != given:
-        st.query_params["show"] = ",".join(chosen)
-        frame.told("shown", chosen)
-    tracks = [name for name in chosen if name in TRACKS] or TRACKS
-    ids = {row.id for row in found.values() if row.track in tracks and (row.implementation or RUNS not in chosen)}
+        query = query_params.query_field("Search the timeline", placeholder, hidden=True)
+    with right:
+        filters = _choose_filters()
+    ids = _filtered_ids(milestones.values(), filters)
     answer = _answer(query) if query.strip() else None
     if answer:
         ids &= set(answer.ids)
     if not ids:
-        st.info("Nothing on the timeline matches. Fewer words or choices may help.", icon=":material/search_off:")
+        st.info(
+            "Nothing on the timeline matches. Use fewer words or fewer filters.",
+            icon=":material/search_off:",
+        )
     elif answer and answer.correction:
-        st.info(f"Nothing matches as written; shown is {frame.plain(answer.correction)}.", icon=":material/search:")
-        frame.about(found[answer.ids[0]])
+        st.info(
+            "No milestone matches all of these words. Showing results for: "
+            f"{escape_markdown(answer.correction)}",
+            icon=":material/search:",
+        )
+        navigation.lineage_links(milestones[answer.ids[0]])
     return answer, ids
 
 
+def _choose_filters() -> list[str]:
+    in_address = [name for name in st.query_params.get("show", "").split(",") if name in FILTERS]
+    chosen = st.pills(
+        "Show",
+        FILTERS,
+        selection_mode="multi",
+        key=query_params.synced_key("shown", in_address),
+        format_func=lambda name: "with code that runs" if name == RUNNABLE else name,
+        label_visibility="collapsed",
+    )
+    if chosen != in_address:
+        st.query_params["show"] = ",".join(chosen)
+        query_params.mark_synced("shown", chosen)
+    return chosen
+
+
+def _filtered_ids(rows: Iterable[MilestoneRow], filters: Collection[str]) -> set[str]:
+    tracks = [name for name in filters if name in TRACKS] or TRACKS
+    return {
+        row.id
+        for row in rows
+        if row.track in tracks and (row.implementation or RUNNABLE not in filters)
+    }
+
+
 def _answer(query: str) -> search.Answer | None:
+    """The answer to a search; shows the error and returns None if the query is not valid."""
     try:
-        return search.search(frame.engine(), query, limit=0)
+        return search.search(cache.engine(), query, limit=0)
     except search.BadQuery as error:
-        frame.unreadable(error)
+        errors.show_query_error(error)
         return None
 
 
-def _best(rows: list[MilestoneRow], asked: dict[str, str]) -> None:
-    """The first of what was found, where nothing was clicked yet."""
-    for row in rows[:BEST]:
-        with st.container(gap=None):
-            frame.link("timeline", f"{row.short}, {row.date[:4]}", **asked | {"at": row.id})
-            st.caption(frame.plain(row.entry["idea"]))
-    if len(rows) > BEST:
-        frame.link("search", "All of them, and why they match", q=asked["q"])
+def _draw_timeline(shown: set[str], selected: str | None) -> str | None:
+    """Draws these milestones; returns the id of the one that was clicked, once.
+
+    The time span is that of all milestones: it stays the same whatever is filtered.
+    """
+    items = _timeline_items(db.timeline_digest(cache.engine()))
+    return timeline(
+        [item for item in items if item["id"] in shown],
+        span=(min(item["start"] for item in items), max(item["end"] for item in items)),
+        selected=selected,
+        links=_links(selected) if selected else [],
+        key="timeline",
+    )
 
 
 @st.cache_resource(max_entries=2)
-def _items(digest: str | None) -> list[dict[str, Any]]:
+def _timeline_items(timeline_digest: str | None) -> list[dict[str, Any]]:
     """What the timeline shows of every milestone."""
-    weights = graph.influence(frame.lineage())
+    weights = graph.influence(cache.lineage())
     return [
         {
             "id": row.id,
             "short": row.short,
             "title": row.title,
             "date": row.date,
-            "start": _year(row.date, 0),
-            "end": _year(row.date, 1),
+            "start": _decimal_year(row.date, 0),
+            "end": _decimal_year(row.date, 1),
             "track": row.track,
             "kind": row.kind,
             "idea": row.entry["idea"],
             "runs": row.implementation is not None,
-            "weight": max(weights.get(row.id, 0.0), 0.6 if row.implementation else 0.0),
+            "weight": max(
+                weights.get(row.id, 0.0), MIN_RUNNABLE_WEIGHT if row.implementation else 0.0
+            ),
         }
-        for row in frame.milestones().values()
+        for row in cache.milestones().values()
     ]
 
 
-def _year(date: str, end: int) -> float:
-    """The first or last day that a date can mean, as a year with decimals."""
+def _decimal_year(date: str, end: int) -> float:
+    """The first (`end` 0) or last (1) day that a date can mean, as a year with decimals."""
     day = date_range(date)[end]
     return day.year + (day.timetuple().tm_yday - 1) / 366
 
 
-def _links(selected: str | None) -> list[dict[str, Any]]:
-    if selected is None:
-        return []
-    built_on, led_to = graph.neighbours(frame.lineage(), selected)
-    before = [{"source": selected, "target": step.id, "as": step.via, "how": step.how} for step in built_on]
-    return before + [{"source": step.id, "target": selected, "as": step.via, "how": step.how} for step in led_to]
+def _links(selected: str) -> list[dict[str, Any]]:
+    """The links of the selected milestone, each from the later milestone to the earlier."""
+    before, after = graph.neighbours(cache.lineage(), selected)
+    ends = [(selected, step.id, step) for step in before]
+    ends += [(step.id, selected, step) for step in after]
+    return [
+        {"source": later, "target": earlier, "as": step.via, "how": step.how}
+        for later, earlier, step in ends
+    ]
 
 
-def _card(row: MilestoneRow) -> None:
+def _show_card(row: MilestoneRow) -> None:
+    """Shows the selected milestone with a link to its page."""
     with st.container(border=True, key="selected"):
-        words.kicker(row.track, row.kind, words.when(row.date))
-        st.header(frame.plain(row.title), anchor=False)
-        words.idea(row.entry["idea"])
+        html_parts.show_track(row.track, row.kind, format.date(row.date))
+        st.header(escape_markdown(row.title), anchor=False)
+        html_parts.show_idea(row.entry["idea"])
         label = "Read it, see its code, run it" if row.implementation else "Read more"
-        st.page_link(
-            frame.pages()["milestone"], label=label, icon=":material/arrow_forward:", query_params={"id": row.id}
-        )
+        navigation.link("milestone", label, icon=":material/arrow_forward:", id=row.id)
+
+
+def _show_results(rows: list[MilestoneRow]) -> None:
+    """Shows the first search results; their links keep the search and the filters."""
+    params = {name: st.query_params[name] for name in ("q", "show") if name in st.query_params}
+    for row in rows[:LISTED_RESULTS]:
+        with st.container(gap=None):
+            label = f"{row.short}, {row.date[:4]}"
+            navigation.link("timeline", label, **params, at=row.id)
+            st.caption(escape_markdown(row.entry["idea"]))
+    if len(rows) > LISTED_RESULTS:
+        navigation.link("search", "All results, with the matching text", q=params["q"])

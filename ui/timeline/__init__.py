@@ -1,6 +1,7 @@
-"""The timeline: every milestone on one canvas, four lanes, from 1943 to today.
+"""The timeline: all milestones on one canvas, in four lanes, from 1943 to today.
 
-Python hands over data and gets back the id that was clicked; drawing, zooming and the view itself live in timeline.js.
+Python sends the data and receives the id that was clicked. The browser draws, zooms and keeps the
+view (timeline.js).
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,57 +9,59 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
+from ui import components
 
 # Each era ends where the next begins; the last one is not over.
 ERAS: list[dict[str, Any]] = [
     {
         "start": 1943,
         "title": "The perceptron's promise",
-        "story": "McCulloch and Pitts write the neuron as logic; fifteen years later Rosenblatt's learns from examples.",
+        "story": "McCulloch and Pitts write the neuron as logic; fifteen years later Rosenblatt's "
+        "learns from examples.",
     },
     {
         "start": 1969,
         "title": "The first winter",
-        "story": "Minsky and Papert prove what a single layer cannot do, and few keep working on nets with more.",
+        "story": "Minsky and Papert prove what a single layer cannot do, and few keep working on "
+        "nets with more.",
     },
     {
         "start": 1986,
         "title": "Errors flow back",
-        "story": "Backpropagation becomes widely known; nets learn to read digits, and the LSTM learns to remember.",
+        "story": "Backpropagation becomes widely known; nets learn to read digits, and the LSTM "
+        "learns to remember.",
     },
     {
         "start": 1998,
         "title": "The quiet years",
-        "story": "LeNet reads cheques, yet most prefer support vector machines: deep nets seem too hard to train.",
+        "story": "LeNet reads cheques, yet most prefer support vector machines: deep nets seem too "
+        "hard to train.",
     },
     {
         "start": 2006,
         "title": "Deep, and faster",
-        "story": "Training layer by layer makes deep nets work again; CUDA opens graphics chips; ImageNet collects pictures.",
+        "story": "Training layer by layer makes deep nets work again; CUDA opens graphics chips; "
+        "ImageNet collects pictures.",
     },
     {
         "start": 2012,
         "title": "The ten ideas at work",
-        "story": "AlexNet wins ImageNet on two graphics cards; Adam, batch normalization, residual nets and the Transformer "
-        "follow within five years.",
+        "story": "AlexNet wins ImageNet on two graphics cards; Adam, batch normalization, residual "
+        "nets and the Transformer follow within five years.",
     },
     {
         "start": 2018,
         "title": "Scale",
-        "story": "GPT and BERT first learn from plain text; measured laws then say what more data and compute will buy.",
+        "story": "GPT and BERT first learn from plain text; measured laws then say what more data "
+        "and compute will buy.",
     },
 ]
 
-# A milestone travels as a list in this order: at thousands of them, names repeated in each would double the message.
+# A milestone is sent as a list in this order: for thousands of them, the names of the fields in
+# each would double the message.
 FIELDS = ("id", "short", "title", "date", "start", "end", "track", "kind", "idea", "runs", "weight")
 
-_HERE = Path(__file__).parent
-_canvas = st.components.v2.component(
-    "timeline",
-    css=(_HERE / "timeline.css").read_text(encoding="utf-8"),
-    js=(_HERE / "timeline.js").read_text(encoding="utf-8"),
-)
+_render = components.register(Path(__file__).parent)
 
 
 def timeline(
@@ -70,11 +73,12 @@ def timeline(
     key: str,
     height: int = 560,
 ) -> str | None:
-    """The id clicked, once; None otherwise.
+    """Draws the milestones; returns the id of the one that was clicked, once.
 
-    `milestones` carry FIELDS; `span` is the first and last year that can be shown, whichever milestones are left of all;
-    `links` are those of the selected one, {source, target, as, how}, source being the later.
-    The view (zoom, position) is kept in the browser under `key`; a `selected` that did not come from a click is flown to.
+    `milestones` have FIELDS. `span` are the first and the last year that can be shown, whichever
+    milestones are drawn. `links` are those of the selected milestone: {source, target, as, how},
+    the source being the later one. The browser keeps the view (zoom, position) under `key`; it
+    moves to a `selected` milestone that wasn't clicked there.
     """
     data = {
         "key": key,
@@ -86,14 +90,10 @@ def timeline(
         "rows": [[milestone.get(field) for field in FIELDS] for milestone in milestones],
         "links": [dict(link) for link in links],
     }
-    clicked = _canvas(key=key, data=data, on_clicked_change=_nothing).clicked
+    clicked = _render(key=key, data=data, on_clicked_change=components.ignore_change).clicked
     return clicked if isinstance(clicked, str) else None
 
 
 def _decimal_year(day: date) -> float:
     new_year = date(day.year, 1, 1)
     return day.year + (day - new_year).days / (date(day.year + 1, 1, 1) - new_year).days
-
-
-def _nothing() -> None:
-    """Streamlit wants a callback before it gives the result an attribute; the click is read from the result."""

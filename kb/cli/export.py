@@ -1,0 +1,97 @@
+"""Verbs that print the knowledge base for other programs: export, sql, schema."""
+
+import argparse
+import sys
+
+from kb.cli import shell
+from kb.formatting import format_count, format_table
+
+FORMATS = ("json", "csv", "bibtex", "graphml", "mermaid", "jsonld", "html")  # those of kb.exports
+
+
+def add_verbs(add_verb: shell.AddVerb) -> None:
+    verb = add_verb(
+        export_milestones,
+        "export",
+        "Print milestones for other programs.",
+        "kb export 'to:resnet' --format bibtex",
+    )
+    verb.add_argument("query", nargs="*", help="as for `kb search` (without it: all milestones)")
+    verb.add_argument("--format", choices=FORMATS, default="json")
+    verb = add_verb(
+        query_database,
+        "sql",
+        "Query the database in SQL; it is opened for reading only.",
+        "kb sql 'select track, count(*) from milestone group by 1'",
+    )
+    verb.add_argument(
+        "query",
+        nargs="?",
+        help="one SELECT; with - or without a query, it is read from standard input",
+    )
+    verb.add_argument(
+        "--schema", action="store_true", help="list the tables and their columns instead"
+    )
+    verb.add_argument("--limit", type=int, default=1000, help="how many rows at most (1000)")
+    verb.add_argument("--seconds", type=float, default=5.0, help="how long it may take (5)")
+    add_verb(
+        print_timeline_schema,
+        "schema",
+        "Print the JSON Schema of the timeline, for editors.",
+        "kb schema > data/timeline.schema.json",
+    )
+
+
+def export_milestones(args: argparse.Namespace) -> None:
+    from kb import db, exports
+    from kb.search import search
+
+    engine = shell.database()
+    rows = db.milestones(engine)
+    if args.query:
+        answer = search(engine, " ".join(args.query), limit=len(rows))
+        matching = {hit.id for hit in answer.hits}
+        rows = [row for row in rows if row.id in matching]
+    export = exports.FORMATS["json" if args.json else args.format]
+    print(export([row.entry for row in rows]))
+
+
+def query_database(args: argparse.Namespace) -> None:
+    from kb import sql
+
+    shell.database()  # makes sure that the file exists and is up to date
+    if args.schema:
+        _print_tables(args)
+        return
+    query = sys.stdin.read() if args.query in (None, "-") else args.query
+    result = sql.query(query, seconds=args.seconds, rows=args.limit)
+    if args.json:
+        shell.print_json(list(result))
+    else:
+        print(
+            format_table(result.columns, [[_cell(value) for value in row] for row in result.rows])
+        )
+    if result.truncated:
+        print(f"only the first {format_count(len(result.rows), 'row')} (--limit)", file=sys.stderr)
+
+
+def _cell(value: object) -> str:
+    """The value on one line; empty for NULL."""
+    return "" if value is None else " ".join(str(value).split())
+
+
+def _print_tables(args: argparse.Namespace) -> None:
+    from kb import sql
+
+    tables = sql.schema()
+    if args.json:
+        shell.print_json(tables, ensure_ascii=True)
+        return
+    for name, columns in tables.items():
+        print(f"{name}({', '.join(f'{column} {kind}' for column, kind in columns)})")
+
+
+def print_timeline_schema(args: argparse.Namespace) -> None:
+    from kb.schema import json_schema
+
+    shell.print_json(json_schema(), indent=1, ensure_ascii=True)

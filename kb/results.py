@@ -1,0 +1,203 @@
+"""The record of what was measured: `results/PRESET.json`, written by `kb record`.
+
+For each implementation the record has *blocks*: one run with a number of seeds on one machine, with
+the verdict of each claim, the hash of the source, the settings, the data, the machine and the
+resources used. Several blocks, of other seeds or other machines, tell whether a verdict is stable.
+Beside them are the verdicts with the idea of a claim taken out on purpose.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine
+
+from kb import implementations, paths
+from kb.certificates import certificate, rows_digest
+from kb.formatting import replace_non_finite
+from kb.runs import description, polling, store, submission
+from kb.runs.submission import RunRequest
+from kb.tables import ClaimRow, Run, RunVerdict
+
+STABLE_BLOCKS = 3  # that must agree; `make claims` measures the seeds from 0, 1000 and 2000 on
+SUPPORTING = ("reproduced", "holds")  # outcomes that a claim must lose without its idea
+
+Block = dict[str, Any]
+
+
+class RecordedVerdict(NamedTuple):
+    claim: ClaimRow
+    verdict: dict[str, Any]  # of the first block
+    block: Block
+    outcomes: tuple[str, ...] = ()  # of all blocks, the first one's first
+    broken: dict[str, Any] | None = None  # the verdict with the claim's idea taken out
+
+    @property
+    def is_fragile(self) -> bool:
+        """Whether other seeds or another machine gave another verdict."""
+        return len(set(self.outcomes)) > 1
+
+    @property
+    def is_stable(self) -> bool:
+        return len(self.outcomes) >= STABLE_BLOCKS and not self.is_fragile
+
+
+def measure_blocks(
+    engine: Engine,
+    names: Sequence[str],
+    preset: str,
+    seeds: Sequence[int],
+    report: Callable[[str], None],
+) -> dict[str, list[Block]]:
+    """Runs each implementation once for each first seed, one run after the other.
+
+    `report` gets a line of text when a run has ended. A run that failed gives no block.
+    """
+    requests = [RunRequest(name, preset, {"seed": seed}) for name in names for seed in seeds]
+    blocks: dict[str, list[Block]] = {name: [] for name in names}
+    for run in _finished_runs(engine, requests):
+        block = _block(engine, run)
+        outcomes = [verdict["verdict"] for verdict in block["verdicts"]]
+        summary = ", ".join(outcomes) or run.reason or run.status
+        report(f"{run.implementation}, seed {block['seed']}: {summary}")
+        if run.status == "succeeded":
+            blocks[run.implementation].append(block)
+    return blocks
+
+
+def measure_broken(
+    engine: Engine, names: Sequence[str], preset: str, report: Callable[[str], None]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """For each implementation and claim, the claim's verdict with its idea taken out."""
+    requests = [
+        RunRequest(name, preset, options={"broken": claim})
+        for name in names
+        for claim in implementations.read(name).broken
+    ]
+    verdicts: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in names}
+    for run in _finished_runs(engine, requests):
+        claim = run.options["broken"]
+        found = {verdict["claim"]: verdict for verdict in _verdicts(engine, run)}
+        if claim in found:
+            verdicts[run.implementation][claim] = found[claim] | {"source_hash": run.source_hash}
+        outcome = found[claim]["verdict"] if claim in found else run.reason or run.status
+        report(f"{run.implementation}, without the idea of {claim}: {outcome}")
+    return verdicts
+
+
+def repeat_block(engine: Engine, name: str, preset: str, block: Block) -> Block:
+    """Runs a recorded block again on this machine. Raises RuntimeError if the run fails."""
+    known = {setting.name for setting in implementations.read(name).settings}
+    changes = {key: value for key, value in block["settings"].items() if key in known}
+    run = next(_finished_runs(engine, [RunRequest(name, preset, changes)]))
+    if run.status != "succeeded":
+        raise RuntimeError(f"{run.id} {run.status}: {run.reason}")
+    return _block(engine, run)
+
+
+def _finished_runs(engine: Engine, requests: Sequence[RunRequest]) -> Iterator[Run]:
+    for run_id in submission.submit_all(engine, requests):
+        yield list(polling.watch(engine, run_id))[-1]
+
+
+def _block(engine: Engine, run: Run) -> Block:
+    rows = [row.values for row in store.rows(engine, run.id)]
+    block = {
+        "measured": time.strftime("%Y-%m-%d", time.gmtime(run.finished)),
+        "seed": run.settings["seed"],
+        "source_hash": run.source_hash,
+        "settings": run.settings,
+        "data": sorted({str(row["data"]) for row in rows if "data" in row}),
+        "environment": run.environment,
+        "usage": run.usage,
+        "verdicts": _verdicts(engine, run),
+        "rows_sha256": rows_digest(rows),
+    }
+    finite: Block = replace_non_finite(block)
+    return finite | {"certificate": certificate(finite)}
+
+
+def _verdicts(engine: Engine, run: Run) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in verdict.items() if key != "published"}
+        for verdict in description.describe(engine, run.id)["verdicts"]
+    ]
+
+
+def record_file(preset: str = "quick", folder: Path | None = None) -> Path:
+    return (folder or paths.SHARE / "results") / f"{preset}.json"
+
+
+def read_record(preset: str = "quick", folder: Path | None = None) -> dict[str, Any]:
+    """The entry of each implementation by its name; empty if there is no record."""
+    file = record_file(preset, folder)
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def write_record(
+    blocks: dict[str, list[Block]],
+    broken: dict[str, dict[str, dict[str, Any]]],
+    preset: str,
+    folder: Path | None = None,
+) -> Path:
+    """Adds these measurements to the record, and removes those of deleted implementations.
+
+    A block replaces the one of the same seed and machine, and all of another source: what other
+    code gave says nothing about this one.
+    """
+    file = record_file(preset, folder)
+    record = read_record(preset, folder)
+    for name, added in blocks.items():
+        entry = record.setdefault(name, {"blocks": [], "broken": {}})
+        entry["blocks"] = _merge_blocks(entry["blocks"], added)
+    for name, verdicts in broken.items():
+        record.setdefault(name, {"blocks": [], "broken": {}})["broken"] |= verdicts
+    known = implementations.names()
+    record = {name: entry for name, entry in record.items() if name in known}
+    text = json.dumps(replace_non_finite(record), indent=1, sort_keys=True, ensure_ascii=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".part")
+    partial.write_text(text + "\n")
+    partial.replace(file)
+    return file
+
+
+def _merge_blocks(recorded: Sequence[Block], added: Sequence[Block]) -> list[Block]:
+    if not added:
+        return list(recorded)
+    source = added[-1]["source_hash"]
+    merged = {
+        (block["seed"], block["environment"]["device_name"]): block
+        for block in [*recorded, *added]
+        if block["source_hash"] == source
+    }
+    return sorted(merged.values(), key=lambda block: (block["seed"], block["measured"]))
+
+
+def recorded_verdicts(
+    claims: Sequence[ClaimRow], preset: str = "quick"
+) -> Iterator[RecordedVerdict]:
+    """The verdict of each claim that is in the record, in the order of the claims."""
+    record = read_record(preset)
+    for claim in claims:
+        entry = record.get(claim.implementation, {"blocks": [], "broken": {}})
+        found = [
+            (verdict, block)
+            for block in entry["blocks"]
+            for verdict in block["verdicts"]
+            if verdict["claim"] == claim.id
+        ]
+        if found:
+            outcomes = tuple(verdict["verdict"] for verdict, _ in found)
+            yield RecordedVerdict(claim, *found[0], outcomes, entry["broken"].get(claim.id))
+
+
+def to_run_verdict(verdict: dict[str, Any]) -> RunVerdict:
+    """A verdict of the record as a row, like the verdicts of this machine's runs."""
+    low, high = verdict["interval"] or (None, None)
+    columns = {
+        key: value for key, value in verdict.items() if key not in ("interval", "source_hash")
+    }
+    return RunVerdict(run="", number=0, low=low, high=high, **columns)

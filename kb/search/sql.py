@@ -1,0 +1,222 @@
+"""From a parsed query to SQL with bound parameters, and from its rows to hits and facets."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from kb.search.normalize import casefold_ascii
+from kb.search.query_language import Query, Term, unknown_value_error
+
+COLUMN_WEIGHTS = "10, 10, 10, 4, 4, 2, 1"  # id, short, title, people, tags, idea, story
+SNIPPET_COLUMNS = (5, 6, 2)  # idea, story, title
+MATCH_START = "\ue000"  # private-use characters around what a snippet matched
+MATCH_END = "\ue001"
+HIT_COLUMNS = {
+    "id": "m.id",
+    "title": "m.title",
+    "short": "m.short",
+    "date": "m.date",
+    "track": "m.track",
+    "kind": "m.kind",
+    "implementation": "m.implementation",
+    "idea": "milestone_text.idea",
+}
+SORT_ORDERS = {
+    "date": "m.first, m.position",
+    "-date": "m.first DESC, m.position DESC",
+    "relevance": "score DESC, m.first, m.position",
+    "title": "casefold_ascii(m.title), m.position",
+}
+# The verdict of each claim by the newest run that judged it. Smoke runs are excluded, and runs with
+# an idea taken out. SQLite takes the columns beside max() from the row of the maximum.
+LATEST_VERDICTS = """
+    SELECT c.milestone, coalesce(newest.verdict, 'unchecked') AS verdict FROM claim c LEFT JOIN (
+        SELECT r.implementation, v.claim, replace(v.verdict, ' ', '-') AS verdict, max(r.finished)
+        FROM verdict v JOIN run r ON r.id = v.run
+        WHERE r.status = 'succeeded' AND r.preset <> 'smoke'
+        AND json_extract(r.options, '$.broken') IS NULL GROUP BY r.implementation, v.claim
+    ) newest ON newest.implementation = c.implementation AND newest.claim = c.id
+"""
+REACHABLE = """m.id <> :v AND m.id IN (
+    WITH RECURSIVE reached(id) AS (
+        SELECT :v UNION SELECT l.{next} FROM link l JOIN reached ON l.{here} = reached.id
+    )
+    SELECT id FROM reached
+)"""
+CONDITIONS = {  # by qualifier; "" is a word or phrase. `:v` is the value
+    "": "milestone_text.rowid IN (SELECT rowid FROM milestone_text WHERE milestone_text MATCH :v)",
+    "track": "m.track = :v",
+    "kind": "m.kind = :v",
+    "year": "substr(m.first, 1, 4) BETWEEN substr(:v, 1, 4) AND substr(:v, -4)",
+    "author": "instr(casefold_ascii(milestone_text.people), casefold_ascii(:v)) > 0",
+    "tag": "instr(' ' || milestone_text.tags || ' ', ' ' || :v || ' ') > 0",
+    "has": """(m.implementation IS NOT NULL
+        OR (:v = 'code' AND json_extract(m.entry, '$.repository') IS NOT NULL))""",
+    "claim": f"m.id IN (SELECT milestone FROM ({LATEST_VERDICTS}) WHERE verdict = :v)",
+    "before": "m.last < (SELECT first FROM milestone WHERE id = :v)",
+    "after": "m.first > (SELECT last FROM milestone WHERE id = :v)",
+    "from": REACHABLE.format(here="target", next="source"),
+    "to": REACHABLE.format(here="source", next="target"),
+}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A milestone that matches.
+
+    `snippet` is plain text in pieces, each with whether the piece is what matched.
+    """
+
+    id: str
+    title: str
+    short: str
+    date: str
+    track: str
+    kind: str
+    implementation: str | None
+    idea: str
+    score: float
+    snippet: list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`ids` are all milestones that match, in order; `hits` are the first of them.
+
+    A facet's count is the total that would be left if its qualifier were added to the query.
+    `correction` is the query that was answered instead of one that matched nothing, or None.
+    """
+
+    hits: list[Hit]
+    ids: list[str]
+    facets: dict[str, dict[str, int]]
+    correction: str | None = None
+
+    @property
+    def total(self) -> int:
+        return len(self.ids)
+
+
+def register_functions(connection: Connection) -> None:
+    """Gives the connection the SQL function that the statements below call."""
+    sqlite: Any = connection.connection.driver_connection
+    sqlite.create_function("casefold_ascii", 1, casefold_ascii, deterministic=True)
+
+
+def answer_query(connection: Connection, query: Query, limit: int) -> Answer:
+    """The milestones that match. Raises BadQuery for an id or tag that no milestone has."""
+    _check_ids_and_tags(connection, query)
+    conditions = ["TRUE"]
+    values: dict[str, Any] = {}
+    for number, term in enumerate([*query.filters(), *query.words(negated=True)]):
+        condition = CONDITIONS[term.name].replace(":v", f":v{number}")
+        conditions.append(f"NOT ({condition})" if term.negated else condition)
+        values[f"v{number}"] = _parameter(term)
+    score = "0.0"
+    if words := query.words():
+        score = f"-bm25(milestone_text, {COLUMN_WEIGHTS})"
+        conditions.append("milestone_text MATCH :words")
+        values["words"] = " AND ".join(map(_parameter, words))
+    statement = f"""
+        SELECT milestone_text.rowid, m.id, m.track, m.kind, m.first, m.implementation,
+            milestone_text.tags, {score} AS score
+        FROM milestone_text CROSS JOIN milestone m ON m.id = milestone_text.id
+        WHERE {" AND ".join(conditions)} ORDER BY {SORT_ORDERS[query.sort_order()]}"""
+    rows = connection.execute(text(statement), values).all()
+    hits = _read_hits(connection, rows[: max(limit, 0)], values.get("words"))
+    return Answer(hits, [row.id for row in rows], _count_facets(connection, rows))
+
+
+def _check_ids_and_tags(connection: Connection, query: Query) -> None:
+    for term in query.filters():
+        if term.name == "tag":
+            what = "tag"
+            tags = connection.execute(text("SELECT DISTINCT tags FROM milestone_text")).scalars()
+            known = sorted({tag for line in tags for tag in line.split()})
+        elif term.name in ("before", "after", "from", "to"):
+            what = "id"
+            known = list(connection.execute(text("SELECT id FROM milestone ORDER BY id")).scalars())
+        else:
+            continue
+        if term.value not in known:
+            message = f'no milestone has the {what} "{term.value}"'
+            raise unknown_value_error(
+                message, query.text, term.value, known, term.position, term.length
+            )
+
+
+def _parameter(term: Term) -> str:
+    """What `:v` is bound to: for words an FTS5 expression, for years the first and the last."""
+    if term.name == "year":
+        since, dots, until = term.value.partition("..")
+        return f"{since or '0000'} {(until or '9999') if dots else since}"
+    if term.name:
+        return term.value
+    quoted = quote_phrase(term.value)
+    if term.phrase:
+        return quoted
+    return f"({quoted} OR {quoted} *)"  # a whole word ranks above a longer word
+
+
+def quote_phrase(words: str) -> str:
+    """The FTS5 expression for these words in this order; no character in them is an operator."""
+    return '"{}"'.format(words.replace('"', '""'))
+
+
+def _read_hits(connection: Connection, rows: Sequence[Any], words: str | None) -> list[Hit]:
+    columns = list(HIT_COLUMNS.values())
+    condition = "milestone_text.rowid IN (SELECT value FROM json_each(:rows))"
+    values = {"rows": json.dumps([row.rowid for row in rows])}
+    if words:
+        columns += [
+            f"snippet(milestone_text, {column}, :start, :end, '…', 24)"
+            for column in SNIPPET_COLUMNS
+        ]
+        condition += " AND milestone_text MATCH :words"
+        values |= {"words": words, "start": MATCH_START, "end": MATCH_END}
+    statement = f"""
+        SELECT {", ".join(columns)}
+        FROM milestone_text CROSS JOIN milestone m ON m.id = milestone_text.id
+        WHERE {condition}"""
+    details = {row.id: row for row in connection.execute(text(statement), values)}
+    hits = []
+    for row in rows:
+        fields = dict(zip(HIT_COLUMNS, details[row.id], strict=False))
+        snippets = details[row.id][len(HIT_COLUMNS) :]
+        snippet = _split_snippet([fields["idea"], *snippets])
+        hits.append(Hit(**fields, score=row.score, snippet=snippet))
+    return hits
+
+
+def _split_snippet(texts: Sequence[str]) -> list[tuple[str, bool]]:
+    """The text with most matches, in pieces, each with whether it is a match."""
+    best = max(texts, key=lambda piece: piece.count(MATCH_START))
+    before, *rest = best.split(MATCH_START)
+    pieces = [(before, False)]
+    for part in rest:
+        match, _, after = part.partition(MATCH_END)
+        pieces += [(match, True), (after, False)]
+    return [piece for piece in pieces if piece[0]]
+
+
+def _count_facets(connection: Connection, rows: Sequence[Any]) -> dict[str, dict[str, int]]:
+    ids = {row.id for row in rows}
+    statement = text(f"SELECT DISTINCT milestone, verdict FROM ({LATEST_VERDICTS})")
+    verdicts = connection.execute(statement)
+    return {
+        "track": _count_values(row.track for row in rows),
+        "kind": _count_values(row.kind for row in rows),
+        "decade": dict(sorted(_count_values(f"{row.first[:3]}0s" for row in rows).items())),
+        "tag": _count_values(tag for row in rows for tag in row.tags.split()),
+        "impl": _count_values("yes" if row.implementation else "no" for row in rows),
+        "verdict": _count_values(verdict for id, verdict in verdicts if id in ids),
+    }
+
+
+def _count_values(values: Iterable[str]) -> dict[str, int]:
+    """The number of times each value occurs, most frequent first."""
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))

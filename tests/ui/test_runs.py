@@ -1,0 +1,137 @@
+"""The pages of runs, claims and comparisons in Streamlit's AppTest, and who may start a run."""
+
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import Session
+from streamlit.testing.v1 import AppTest
+
+from kb.tables import Run
+from tests.ui.pages import SECONDS, draw, open_page, page_text
+
+
+def change_run(engine: Engine, run_id: str, **fields: Any) -> None:
+    """Sets fields of a run in the database."""
+    with Session(engine) as session:
+        run = session.get(Run, run_id)
+        assert run
+        for name, value in fields.items():
+            setattr(run, name, value)
+        session.add(run)
+        session.commit()
+
+
+def html_with(css_class: str, app: AppTest) -> list[str]:
+    """The pieces of HTML on the page that have an element of this class."""
+    return [html for html in page_text(app).split("\n") if css_class in html]
+
+
+def test_a_run_that_failed_shows_why(a_run: str) -> None:
+    app = open_page("run", id=a_run)
+    text = page_text(app)
+    assert "Traceback: boom" in text
+    assert "inconclusive" in text
+    assert "by a rule" in text
+    assert "<b>" not in app.error[0].value.replace("\\<b\\>", "")
+    assert [link.label for link in open_page("runs").get("page_link")]
+
+
+def test_a_paused_run_says_so_and_can_be_resumed(a_run: str, loaded: Engine) -> None:
+    change_run(loaded, a_run, status="paused", finished=None, reason=None)
+    app = open_page("run", id=a_run)
+    assert "waiting to be resumed" in page_text(app)
+    assert [button.label for button in app.button][:2] == ["Stop", "Resume"]
+
+
+def test_other_settings_begin_with_those_of_a_run(a_run: str, loaded: Engine) -> None:
+    change_run(loaded, a_run, changes={"updates": 7})
+    app = open_page("milestone", id="dropout", like=a_run)
+    assert next(field.value for field in app.text_input if field.label == "updates") == "7"
+    assert a_run in page_text(app).replace("\\", "")
+
+
+def test_the_verdicts_of_a_run_have_a_summary_to_copy(a_run: str, loaded: Engine) -> None:
+    environment = {"device": "cpu", "device_name": "a processor", "torch": "2"}
+    change_run(loaded, a_run, status="succeeded", environment=environment)
+    codes = [code.value for code in open_page("run", id=a_run).code]
+    summary = next(code for code in codes if "lower-test-error" in code)
+    assert "a processor" in summary
+    assert "inconclusive; 1 against 2 %" in summary
+
+
+def test_claims_count_what_was_measured(a_run: str, loaded: Engine) -> None:
+    text = page_text(open_page("claims"))
+    assert "from runs on this machine: 0," in text, "a failed run does not count"
+    environment = {"device": "cuda:0", "device_name": "A <b>card</b>"}
+    change_run(loaded, a_run, status="succeeded", environment=environment)
+    app = open_page("claims")
+    assert "from runs on this machine: 1," in page_text(app)
+    inconclusive = page_text(open_page("claims", verdict="inconclusive", paper="dropout"))
+    assert "~ inconclusive" in inconclusive
+    assert "✓" not in inconclusive
+    app = open_page("claims", device="cuda:0 (A <b>card</b>)")
+    assert app.selectbox[1].label == "Device"
+    cards = html_with("kb-claim", app)
+    assert len(cards) == 1
+    assert "~ inconclusive" in cards[0]
+    assert "this machine" in cards[0]
+
+
+def test_published_against_measured_is_one_chart(a_run: str, loaded: Engine) -> None:
+    (chart,) = html_with("kb-ratios", open_page("claims"))
+    assert "Dropout: lower test error" in chart
+    assert "0.84 → 0.92" in chart, "1.35 of 1.60, then the ratio in the record"
+    assert "Back-propagation" not in chart, "an identity has no baseline"
+    assert not html_with("kb-ratios", open_page("claims", paper="backprop"))
+
+
+def test_runs_side_by_side(a_run: str, loaded: Engine) -> None:
+    assert "Choose two or more runs" in page_text(open_page("compare", runs=a_run))
+    app = open_page("compare", runs=f"{a_run},nothing")
+    assert "There is no run with the id nothing" in app.warning[0].value
+    with Session(loaded) as session:
+        session.add(
+            Run(
+                id="dropout-2",
+                implementation="dropout",
+                preset="full",
+                device="cpu",
+                status="succeeded",
+                submitted=time.time(),
+                source_hash="0",
+                settings={"seed": 7},
+            )
+        )
+        session.commit()
+    app = open_page("compare", runs=f"{a_run},dropout-2")
+    differing, *_ = app.dataframe
+    assert set(differing.value["setting"]) == {"preset", "seed"}
+    assert list(differing.value["dropout-2"]) == ["full", "7"]
+
+
+def test_served_for_reading_only_nothing_can_be_launched(
+    a_run: str, loaded: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert any(button.label == "Run" for button in open_page("milestone", id="dropout").button)
+    monkeypatch.setenv("KB_READ_ONLY", "1")
+    app = open_page("milestone", id="dropout")
+    assert not app.button and "This server is read-only" in page_text(app)
+    assert not open_page("run", id=a_run).button
+    assert not open_page("claims").button
+
+
+def test_where_sign_in_is_set_up_only_who_has_signed_in_may_run(a_run: str, loaded: Engine) -> None:
+    for page, query in (("milestone", {"id": "dropout"}), ("run", {"id": a_run})):
+        app = AppTest.from_function(draw, args=(page,), default_timeout=SECONDS)
+        app.secrets["auth"] = {
+            "redirect_uri": "http://localhost:8501/oauth2callback",
+            "cookie_secret": "hush",
+        }
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception
+        labels = [button.label for button in app.button]
+        assert labels == (["Sign in to run it"] if page == "milestone" else [])

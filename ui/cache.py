@@ -1,0 +1,36 @@
+"""Data that is opened or read once for all visitors: database, milestones, lineage graph."""
+
+from typing import Any
+
+import streamlit as st
+from sqlalchemy import Engine
+
+from kb import db
+from kb.tables import MilestoneRow
+
+
+@st.cache_resource
+def engine() -> Engine:
+    return db.open_database()
+
+
+def milestones() -> dict[str, MilestoneRow]:
+    """All milestones by id, in order of date; read again when another timeline was loaded."""
+    return _milestones(db.timeline_digest(engine()))
+
+
+@st.cache_resource(max_entries=2)
+def _milestones(digest: str | None) -> dict[str, MilestoneRow]:
+    return {row.id: row for row in db.milestones(engine())}
+
+
+def lineage() -> Any:
+    """The lineage as a networkx graph; read again when another timeline was loaded."""
+    return _lineage(db.timeline_digest(engine()))
+
+
+@st.cache_resource(max_entries=2)
+def _lineage(digest: str | None) -> Any:
+    from kb import graph
+
+    return graph.load_lineage(engine())

@@ -1,0 +1,73 @@
+"""The code of an implementation on a milestone's page, beside the equations that it computes."""
+
+from typing import Any
+
+import streamlit as st
+
+from kb.implementations import Implementation, Section
+from kb.schema import displayed_equations
+from ui import html_parts
+
+WHOLE_FILE = "the whole file"
+
+
+def show_code(entry: dict[str, Any], implementation: Implementation) -> None:
+    """Shows the sections that compute the story's equations; any other section on request."""
+    st.header("The code", anchor="code")
+    lines = implementation.source.count("\n")
+    st.caption(
+        f"`impl/{implementation.path.name}`, {lines} lines. "
+        f"In a shell: `python -m impl.{implementation.name} --preset quick`"
+    )
+    for section, equations in sections_with_equations(entry, implementation):
+        _show_section(section, equations)
+    names = [section.name for section in implementation.sections]
+    chosen = st.pills("Other parts of the file", [WHOLE_FILE, *names], key="section")
+    if chosen == WHOLE_FILE:
+        # A scrolling container must hold something that the keyboard reaches: the copy button.
+        with st.container(height=640):
+            st.code(implementation.source, language="python", line_numbers=True, wrap_lines=True)
+    for section in implementation.sections:
+        if section.name == chosen:
+            _show_section(section, [])
+
+
+def sections_with_equations(
+    entry: dict[str, Any], implementation: Implementation
+) -> list[tuple[Section, list[str]]]:
+    """The sections that the entry's `code` names, each with the equations that it computes.
+
+    The n-th name in `code` belongs to the n-th displayed equation of the story. The sections are
+    in the order of the file.
+    """
+    equations = list(zip(entry.get("code", []), displayed_equations(entry["story"]), strict=False))
+    sections = [
+        (section, [equation for name, equation in equations if name == section.name])
+        for section in implementation.sections
+    ]
+    return [(section, own) for section, own in sections if own]
+
+
+def split_equations(equation: str) -> list[str]:
+    r"""Splits equations that stand side by side in one line, with \qquad between them.
+
+    The line is one equation if a \qquad is inside of braces or an environment.
+    """
+    parts = [part.strip().rstrip(",") for part in equation.split("\\qquad")]
+    are_complete = all(
+        part.count("{") == part.count("}") and part.count("\\begin") == part.count("\\end")
+        for part in parts
+    )
+    return parts if are_complete else [equation]
+
+
+def _show_section(section: Section, equations: list[str]) -> None:
+    """Shows a section of the file: its equations and docstring, and beside them the code."""
+    explanation, code = st.columns([4, 5], gap="large")
+    with explanation:
+        for equation in equations:
+            for part in split_equations(equation):
+                st.latex(part)
+        st.html(html_parts.section_html(section))
+    with code:
+        st.code(section.code, language="python", wrap_lines=True)

@@ -1,0 +1,126 @@
+"""What the lineage page says below its picture: paths, a milestone, what depends on it."""
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from kb import graph
+from kb.formatting import format_count
+from kb.graph_paths import Path, describe_path
+from kb.tables import MilestoneRow
+from ui import cache, format, html_parts, navigation
+from ui.escape import escape_markdown
+from ui.lineage_query import LineageQuery
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+LISTED_LINKS = 18  # in a row; the others are in an expander
+
+
+def show_paths(query: LineageQuery, lineage: "nx.MultiDiGraph", paths: Sequence[Path]) -> None:
+    """Shows the paths between the two milestones of the query as sentences."""
+    st.header("Step by step", anchor=False)
+    if not paths:
+        st.write("No path on the timeline links the two, in either direction.")
+        return
+    for index, path in enumerate(paths):
+        if len(paths) > 1:
+            name = "Another path" if index else "The shortest path"
+            st.markdown(f"**{name}**, {format_count(len(path.steps), 'link')}")
+        sentences = describe_path(path, lineage).splitlines()
+        if not path.directed:
+            st.write(escape_markdown(sentences.pop(0)))
+        items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+        st.html(f"<ol>{items}</ol>")
+    if not paths[0].directed:
+        common = graph.common_ancestors(lineage, query.id, query.to or query.id)
+        st.write("Both descend from:" if common else "They have no ancestor in common.")
+        _show_links(common)
+
+
+def show_card(query: LineageQuery, row: MilestoneRow) -> None:
+    """Shows the selected milestone with links to its page, its lineage and its path."""
+    with st.container(border=True, key="lineage-card"):
+        html_parts.show_track(row.track, row.kind, format.date(row.date))
+        st.header(escape_markdown(row.title), anchor=False)
+        html_parts.show_idea(row.entry["idea"])
+        with st.container(horizontal=True):
+            navigation.link("milestone", "Open its page", id=row.id)
+            if row.id != query.id:
+                params = {"show": query.show, "depth": query.depth}
+                navigation.link("lineage", "Show its lineage", id=row.id, **params)
+                start = cache.milestones()[query.id].short
+                navigation.link("lineage", f"Its path from {start}", id=query.id, to=row.id)
+
+
+def show_dependents(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
+    """Shows which descendants have no line of descent but through this milestone."""
+    st.header(escape_markdown(f"What depends on {row.short}"), anchor=False)
+    count = len(graph.descendants(lineage, row.id))
+    descendants = format_count(count, "descendant")
+    ids = dependents(lineage, row.id)
+    if not count:
+        st.write("It has no descendants on the timeline yet.")
+    elif not ids:
+        st.write(f"None of its {descendants}: each has a line of descent that avoids it.")
+    else:
+        st.write(
+            f"{len(ids)} of its {descendants}: all their lines of descent pass through it. Each "
+            "link shows the path."
+        )
+        _show_links(ids, start=row.id)
+
+
+def dependents(lineage: "nx.MultiDiGraph", id: str) -> list[str]:
+    """The milestones that have `id` among their pillars, by date.
+
+    One walk finds what is still reached without `id`; `graph.pillars` would need a walk for each
+    descendant.
+    """
+    ids = _reached_from_beginnings(lineage, None) - _reached_from_beginnings(lineage, id) - {id}
+    return sorted(ids, key=lambda other: (lineage.nodes[other]["first"], other))
+
+
+def _reached_from_beginnings(lineage: "nx.MultiDiGraph", without: str | None) -> set[str]:
+    """The milestones with a line of descent from a beginning that avoids `without`.
+
+    A beginning is a milestone that has no link to an earlier one.
+    """
+    frontier = [node for node, links in lineage.out_degree() if not links and node != without]
+    seen = set(frontier)
+    while frontier:
+        later = {other for node in frontier for other in lineage.pred[node]} - seen - {without}
+        frontier = list(later)
+        seen |= later
+    return seen
+
+
+def show_contemporaries(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
+    st.header("In other tracks within a year", anchor=False)
+    milestones = cache.milestones()
+    ids = graph.contemporaries(lineage, row.id)
+    if not ids:
+        st.write("No milestone.")
+    for track in dict.fromkeys(milestones[id].track for id in ids):
+        with st.container(gap="xsmall"):
+            html_parts.show_track(track)
+            _show_links([id for id in ids if milestones[id].track == track])
+
+
+def _show_links(ids: Sequence[str], start: str | None = None) -> None:
+    """Shows links to the lineages of milestones, or to the paths to them from `start`."""
+    _show_link_row(ids[:LISTED_LINKS], start)
+    if rest := ids[LISTED_LINKS:]:
+        with st.expander(f"{len(rest)} more"):
+            _show_link_row(rest, start)
+
+
+def _show_link_row(ids: Iterable[str], start: str | None) -> None:
+    with st.container(horizontal=True, gap="small"):
+        for id in ids:
+            row = cache.milestones()[id]
+            params = {"id": start, "to": id} if start else {"id": id}
+            navigation.link("lineage", f"{row.short}, {row.date[:4]}", **params)

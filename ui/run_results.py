@@ -1,0 +1,106 @@
+"""What a run has produced: verdicts, pictures, and text that cites or reproduces it."""
+
+import streamlit as st
+
+from kb import db
+from kb.formatting import format_number
+from kb.runs import store
+from kb.tables import Artifact, ClaimRow, Run, RunVerdict
+from ui import cache, claim_cards, format, html_parts
+from ui.claim_status import ClaimStatus
+from ui.escape import escape_markdown
+
+
+def show_verdicts(run: Run) -> None:
+    verdicts = store.verdicts(cache.engine(), run.id)
+    if not verdicts:
+        return
+    st.header("Verdicts", anchor=False)
+    if run.preset == "smoke":
+        st.caption(
+            "A smoke run takes seconds and proves nothing: it only shows that the code runs."
+        )
+    claims = {
+        claim.id: claim
+        for claim in db.claims(cache.engine())
+        if claim.implementation == run.implementation
+    }
+    for verdict in verdicts:
+        _show_verdict(run, verdict, claims.get(verdict.claim))
+
+
+def _show_verdict(run: Run, verdict: RunVerdict, claim: ClaimRow | None) -> None:
+    with st.container(border=True, gap="xsmall"):
+        if claim is None:
+            st.html(html_parts.verdict_html(verdict.verdict))
+            st.markdown(escape_markdown(f"{verdict.claim}: no longer on the timeline"))
+            return
+        st.html(claim_cards.card_html(ClaimStatus(claim, verdict, run, None)))
+        st.caption(escape_markdown(f"Rule: {verdict.rule} (n = {verdict.n})"))
+
+
+def show_pictures(run: Run) -> None:
+    """Shows the newest picture of each name; a slider shows earlier ones of the same name."""
+    by_name: dict[str, list[Artifact]] = {}
+    for artifact in store.artifacts(cache.engine(), run.id):
+        by_name.setdefault(artifact.name, []).append(artifact)
+    if by_name:
+        st.header("Pictures", anchor=False)
+    for name, artifacts in by_name.items():
+        index = len(artifacts) - 1
+        if index:
+            steps = [str(artifact.step) for artifact in artifacts]
+            index = st.select_slider(
+                "step",
+                range(len(artifacts)),
+                value=index,
+                key=f"picture-{name}-{len(artifacts)}",
+                format_func=steps.__getitem__,
+            )
+        _show_picture(artifacts[index])
+
+
+def _show_picture(artifact: Artifact) -> None:
+    file = store.artifact_file(artifact)
+    if not file.exists():
+        st.caption(f"{escape_markdown(artifact.file)} is no longer in the run's folder.")
+        return
+    caption = escape_markdown(artifact.caption)
+    st.image(file.read_bytes(), caption=caption, alt=artifact.caption)
+
+
+def show_summary(run: Run) -> None:
+    """Shows the verdicts as text that can be copied into a message or a paper."""
+    verdicts = store.verdicts(cache.engine(), run.id)
+    if not verdicts or run.preset == "smoke" or not run.environment:
+        return
+    device, torch = run.environment["device_name"], run.environment["torch"]
+    took = format.duration((run.finished or 0) - (run.started or 0))
+    lines = [
+        f"{run.implementation}, preset {run.preset}, {took} on {device}, torch {torch}, "
+        f"seed {run.settings.get('seed', 0)}:"
+    ]
+    for verdict in verdicts:
+        measured = format_number(verdict.measured)
+        if verdict.baseline is not None:
+            measured += f" against {format_number(verdict.baseline)}"
+        lines.append(f"  {verdict.claim}: {verdict.verdict}; {measured} {verdict.unit}")
+    st.header("Summary to copy", anchor=False)
+    st.code("\n".join(lines), language=None, wrap_lines=True)
+
+
+def show_provenance(run: Run) -> None:
+    """Shows the command that repeats the run, and everything that a repetition depends on."""
+    with st.expander("How to reproduce this run", icon=":material/fingerprint:"):
+        st.code(f"kb run {run.id}", language="bash")
+        st.caption("Repeats the run and names everything that differs from it.")
+        st.json(
+            {
+                "settings": run.settings,
+                "environment": run.environment,
+                "usage": run.usage,
+                "source sha256": run.source_hash,
+                "git commit": run.git_commit,
+            },
+            expanded=1,
+        )

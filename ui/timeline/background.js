@@ -1,0 +1,114 @@
+// What is behind the milestones: the eras, the lines of the years, and the lanes with their names.
+
+import { TRACKS } from "../components/tracks.js";
+import { shortMonth } from "./dates.js";
+import { createSymbol } from "./symbols.js";
+
+const ERA_LINE = 15; // pixels from one line of an era's text to the next
+const MIN_ERA_WIDTH = 48; // for a text
+
+export function drawEras(context, scene) {
+  const { eras, scale, regions, theme } = scene;
+  eras.forEach((era, i) => {
+    const from = Math.max(i ? scale.x(era.start) : 0, 0);
+    const isLast = i === eras.length - 1;
+    const to = Math.min(isLast ? regions.width : scale.x(era.to), regions.width);
+    if (to <= from) return;
+    context.globalAlpha = 1;
+    context.fillStyle = theme.bands[i % 2];
+    context.fillRect(from, 0, to - from, regions.bottom);
+    context.globalAlpha = 0.16;
+    context.fillStyle = theme.ink;
+    if (i) context.fillRect(from, 0, 1, regions.bottom);
+    drawEraText(context, scene, era, Math.max(from, regions.left - 4) + 8, to - 8);
+  });
+  context.globalAlpha = 1;
+}
+
+// Stays in the part of the era that is in the window. A text that doesn't fit is left out; the
+// card has it.
+function drawEraText(context, { regions, theme }, era, from, to) {
+  const { narrow } = regions;
+  const maxLines = narrow ? 3 : 4;
+  era.isStoryDrawn = false;
+  if (to - from < MIN_ERA_WIDTH) return;
+  context.fillStyle = theme.ink;
+  context.font = `600 ${narrow ? 11 : 12.5}px ${theme.font}`;
+  const title = wrapText(context, era.title, to - from);
+  if (!title || title.length > maxLines - 1) return;
+  context.globalAlpha = 0.92;
+  title.forEach((line, i) => context.fillText(line, from, 13 + i * ERA_LINE));
+  context.font = `400 ${narrow ? 10.5 : 11.5}px ${theme.font}`;
+  const story = wrapText(context, era.story, Math.min(to - from, 560));
+  if (!story || story.length + title.length > maxLines) return;
+  era.isStoryDrawn = true;
+  context.globalAlpha = 0.72;
+  story.forEach((line, i) => context.fillText(line, from, 14 + (title.length + i) * ERA_LINE));
+}
+
+// The lines of a text in that width; null if a word alone is wider.
+function wrapText(context, text, width) {
+  const fits = (line) => context.measureText(line).width <= width;
+  const lines = [];
+  for (const word of text.split(" ")) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && fits(longer)) lines[lines.length - 1] = longer;
+    else if (fits(word)) lines.push(word);
+    else return null;
+  }
+  return lines;
+}
+
+export function drawTicks(context, { scale, regions, theme }) {
+  const { from, to } = scale.view;
+  const step = scale.tickMonths(regions.narrow ? 46 : 64);
+  context.textAlign = "center";
+  context.fillStyle = theme.ink;
+  for (let month = Math.ceil((from * 12) / step) * step; month <= to * 12; month += step) {
+    const x = Math.round(scale.x(month / 12));
+    const isYear = month % 12 === 0;
+    const isStrong = isYear && step < 12;
+    context.globalAlpha = isStrong ? 0.2 : 0.09;
+    context.fillRect(x, regions.top, 1, regions.bottom - regions.top + 5);
+    context.globalAlpha = isYear ? 0.85 : 0.68;
+    context.font = `${isStrong ? 600 : 400} 11.5px ${theme.font}`;
+    const text = isYear ? String(month / 12) : shortMonth(month % 12);
+    const half = context.measureText(text).width / 2;
+    const fits = x - half >= regions.left - 6 && x + half <= regions.width;
+    if (fits) context.fillText(text, x, regions.bottom + 15);
+  }
+  context.textAlign = "left";
+  context.globalAlpha = 1;
+}
+
+export function drawLaneLines(context, { regions, theme }) {
+  context.fillStyle = theme.ink;
+  for (let lane = 0; lane <= TRACKS.length; lane++) {
+    context.globalAlpha = lane % TRACKS.length ? 0.13 : 0.3;
+    context.fillRect(0, Math.round(regions.top + lane * regions.laneHeight), regions.width, 1);
+  }
+  context.globalAlpha = 1;
+}
+
+export function drawLaneNames(context, { milestones, regions, theme }) {
+  const { narrow, top, laneHeight } = regions;
+  const x = narrow ? 14 : 9;
+  context.globalAlpha = 1;
+  TRACKS.forEach((track, lane) => {
+    const y = narrow ? top + lane * laneHeight + 11 : top + (lane + 0.5) * laneHeight;
+    context.fillStyle = theme.tracks[lane];
+    context.fill(createSymbol(lane, x, y, narrow ? 4 : 5.5));
+    context.font = `600 ${narrow ? 11 : 13.5}px ${theme.font}`;
+    const name = track[0].toUpperCase() + track.slice(1);
+    context.fillText(name, x + (narrow ? 9 : 12), y + 0.5);
+    if (!narrow) drawCount(context, theme, milestones.byLane[lane].length, x + 12, y + 17);
+  });
+}
+
+function drawCount(context, theme, count, x, y) {
+  context.fillStyle = theme.ink;
+  context.globalAlpha = 0.7;
+  context.font = `400 11.5px ${theme.font}`;
+  context.fillText(String(count), x, y);
+  context.globalAlpha = 1;
+}

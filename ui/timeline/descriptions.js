@@ -1,0 +1,70 @@
+// What the timeline says in words: its toolbar, its cards, and the texts for screen readers.
+
+import { formatDate, formatYear } from "./dates.js";
+
+// The years in the window and how many milestones are in them. `margin` are the years around the
+// first and the last milestone.
+export function describeWindow({ scale, milestones }, margin, isBrief) {
+  const { domain, domainYears, target, targetYears } = scale;
+  const first = Math.max(target.from, Math.floor(domain.from + margin));
+  const last = Math.min(target.to, domain.to - margin);
+  const precision = isBrief && targetYears > 2 ? Infinity : targetYears;
+  const years = `${formatYear(first, precision)} to ${formatYear(last, precision)}`;
+  if (isBrief) return years;
+  const format = (count) => count.toLocaleString("en");
+  const total = format(milestones.count);
+  if (targetYears <= domainYears - 0.01) {
+    const inside = milestones.countBetween(target.from, target.to);
+    return `${years} · ${format(inside)} of ${total}`;
+  }
+  return `${years} · ${total} ${milestones.count === 1 ? "milestone" : "milestones"}`;
+}
+
+// Entries are [class of the mark, text, colour].
+export function legendEntries(arcs, theme, narrow) {
+  const sources = arcs.filter((arc) => arc.isSource).length;
+  const descendants = arcs.length - sources;
+  const entries = [];
+  if (sources) entries.push(["", `${narrow ? "from" : "built on"} ${sources}`, theme.ink]);
+  if (descendants) {
+    entries.push(["dashed", `${narrow ? "to" : "led to"} ${descendants}`, theme.descendants]);
+  }
+  if (entries.length || narrow) return entries;
+  return [
+    ["dot filled", "runs here", ""],
+    ["dot", "to read", ""],
+  ];
+}
+
+// The lines of a card. `arc` links the milestone to the selected one, if it is.
+export function milestoneCard(item, arc, selectedName) {
+  return [
+    ["when", `${formatDate(item.date)} · ${item.track} · ${item.kind}`],
+    ["title", item.title || item.short],
+    ["idea", item.idea],
+    ["how", arc && describeArc(arc, selectedName)],
+    ["runs", item.runs ? "▶ Runs here" : ""],
+  ];
+}
+
+function describeArc({ type, isSource, reason }, selectedName) {
+  const verb = String(type ?? "").replaceAll("_", " ");
+  const link = isSource ? `${selectedName} ${verb} this` : `${verb} ${selectedName}`;
+  return `${link}: ${reason}`;
+}
+
+export function eraCard({ start, end, title, story }) {
+  return [
+    ["when", end ? `${start} to ${end}` : `since ${start}`],
+    ["title", title],
+    ["idea", story],
+  ];
+}
+
+export function spokenMilestone(item, arc) {
+  const { short, date, track, kind, idea, runs } = item;
+  return (
+    `${short}, ${formatDate(date)}, ${track}, ${kind}. ${idea ?? ""} ` +
+    `${arc?.reason ?? ""} ${runs ? "Runs here." : ""} Press Enter to open.`
+  );
+}

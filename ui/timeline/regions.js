@@ -1,0 +1,35 @@
+// The regions of the canvas: from top to bottom the eras, four lanes, the years and the overview.
+
+import { TRACKS } from "../components/tracks.js";
+
+const NARROW = 640; // pixels; narrower than that is a phone
+export const ROW_HEIGHT = 19; // from one row of labels to the next
+export const OVERVIEW_HEIGHT = 36; // with its years
+export const OVERVIEW_BAR = 24; // without
+const LANE_PADDING = 12;
+
+export function computeRegions(width, height) {
+  const narrow = width < NARROW;
+  const left = narrow ? 8 : 108; // the names of the lanes are at the left, or on a phone above them
+  const top = narrow ? 50 : 74; // below the eras
+  const bottom = height - 68; // above the years and the overview
+  const laneHeight = (bottom - top) / TRACKS.length;
+  const laneNameHeight = narrow ? 16 : 0;
+  const rowsHeight = laneHeight - laneNameHeight - LANE_PADDING;
+  return {
+    ...{ width, height, narrow, left, top, bottom, laneHeight, laneNameHeight, rowsHeight },
+    plotWidth: width - left - (narrow ? 8 : 14),
+    rows: Math.max(1, Math.floor(rowsHeight / ROW_HEIGHT)), // in each lane
+    overviewTop: height - OVERVIEW_HEIGHT,
+  };
+}
+
+// The middle of a milestone; `level` is its place in the lane, from 0 to 1.
+export function milestoneY(regions, { lane, level }) {
+  const laneTop = regions.top + regions.laneHeight * lane + regions.laneNameHeight;
+  return laneTop + regions.rowsHeight * level + LANE_PADDING / 2;
+}
+
+export function isOnOverview(regions, y) {
+  return y > regions.overviewTop - 4;
+}
