@@ -1,81 +1,50 @@
-"""Dynamic Routing Between Capsules. Sabour, Frosst & Hinton, NIPS 2017 (arXiv 1710.09829).
+"""Dynamic routing between capsules. Sabour, Frosst & Hinton, NIPS 2017, arXiv:1710.09829.
 
-Claims      squash              keeps a vector's direction and makes its length |s|^2 / (1 + |s|^2), below one (Eq. 1)
-            coefficients        what a capsule sends to those above sums to one at every iteration (Eq. 3)
-            parameters          the net for MNIST has 8.2 M parameters (Sec. 5)
-            without-decoder     and 6.8 M without the decoder (Sec. 5)
-            overlap-routing     three routing iterations recognize overlapping digits better than one (Table 1)
-            overlap-cnn         and better than a convolutional net (Table 1)
-            segmentation        each digit is redrawn from its own capsule, which tells the two apart (Sec. 6, Fig. 5)
-            single-digit        the capsules have fewer test errors than a convolutional net on single digits (Table 1)
+Claims      parameters       the nets have 8.2 M parameters (6.8 M without the decoder), 11.36 M and
+                             24.56 M for two digits, 35.4 M for one digit (Secs. 5 and 6)
+            overlap-routing  three routing iterations recognize overlapping digits better than one
+            overlap-cnn      and better than a convolutional net (Table 1)
+            segmentation     routing gives overlapping pixels to the right digit (Sec. 6, Fig. 5)
+            single-digit     fewer test errors than a convolutional net on single digits (Table 1)
 Deviations  1  an image counts as wrong unless all its digits are found
-            2  overlaid digits are added and clipped; pairs are drawn as they are needed, not 60 M beforehand
-            3  learning rates fall to a tenth; for `quick` they and the spread of the initial weights were chosen on validation
-               images: for the convolutional net its best, for both capsule nets what suits one iteration best
-            4  single digits get the canvas, the shifts and the baseline net of pairs
-            5  `quick` and `full`: small nets, 14 x 14 images of digits without their margins, far fewer updates;
-               `quick`: five classes, 0 to 4
-            6  segmentation is measured, which the paper only shows; what it must beat is ours: the mean of each class
+            2  overlaid digits are drawn as needed; single digits are shifted as far as pairs
+            3  learning rates fall to a tenth; each net takes its own by validation
+            4  `quick` and `full`: small nets, 14 x 14 pixels of digits without their margins, far
+               fewer updates; `quick`: five classes, 0 to 4
+            5  segmentation is shown in the paper; its measure, and one iteration as rival, are ours
 Left out    affNIST, CIFAR-10, smallNORB, SVHN, nets without the reconstruction loss
-Shapes      S nets side by side (one a seed), B images, P digits in each, I capsules below of d numbers, K classes = capsules
-            above, of D numbers
+Shapes      B images, P digits in each, I capsules below of d numbers, K classes = capsules above,
+            of D numbers
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from impl.kit import Event, Figure, Progress, Row, Verdict, by_seed, compare, exact, main
-from impl.kit.data import handwriting
-from impl.kit.figures import canvas, figure
-
-
-@dataclass(frozen=True)
-class Config:
-    data: str = "mnist"  # Sec. 5 and 6; `auto` is MNIST where it can be had, else scikit-learn's digits
-    crop: int = 0  # ours: blank pixels cut off MNIST's images at each side
-    pool: int = 1  # ours: MNIST's images are shrunk by this
-    shift: int = 4  # Sec. 6.1: pixels each way, before shrinking
-    P: tuple[int, ...] = (2, 1)  # Sec. 6 and 5: digits in an image
-    K: int = 10  # Sec. 4: classes, one capsule each
-    routing: int = 3  # Sec. 4: iterations
-    kernel: int = 9  # Fig. 1
-    channels: int = 256  # Fig. 1
-    types: int = 32  # Fig. 1: sorts of primary capsules
-    d: int = 8  # Fig. 1: numbers in a primary capsule
-    D: int = 16  # Fig. 1: numbers in a digit's capsule
-    decoder: tuple[int, ...] = (512, 1024)  # Fig. 2
-    spread: tuple[float, ...] = (
-        0.05,
-        0.1,
-        0.1,
-    )  # ours, but the first (the authors' capsule_model.py): initial weights of conv, primary, W
-    reconstruction: float = 0.0005  # Sec. 4.1: weight of the squared error
-    cnn: tuple[int, ...] = (512, 256, 1024)  # Sec. 6.2: two convolutions of 9 x 9 and 5 x 5, and a layer
-    cnn_kernel: int = 9  # Sec. 6.2: of the first convolution
-    lr: float = 0.001  # TensorFlow's default for Adam (Sec. 4)
-    lr_cnn: float = 0.001  # same
-    batch: int = 128  # the authors' experiment.py
-    updates: int = 500_000  # ours: the paper gives no number
-    validation: int = 5_000  # ours: training images that no net is trained on
-    test: int = 10_000  # ours: test images composed
-    seeds: int = 5  # ours: how many repetitions, each with its own pairs and initial weights
-    seed: int = 0  # ours: the first of them
-
-
-PAPER = Config()
-FULL = replace(PAPER, data="auto", crop=4, pool=2, kernel=5, channels=16, types=4, D=8, spread=(0.2, 0.2, 0.3),
-               decoder=(64, 128), reconstruction=0.002, cnn=(16, 32, 256), cnn_kernel=5, lr=0.01, lr_cnn=0.004,
-               batch=32, updates=3_500, test=2_000)  # fmt: skip
-QUICK = replace(FULL, P=(2,), K=5, lr=0.015, lr_cnn=0.006, updates=550)
-SMOKE = replace(QUICK, data="digits", P=(2, 1), channels=4, types=2, d=4, D=4, decoder=(8, 8), cnn=(4, 4, 8),
-                batch=8, updates=4, test=20, seeds=2)  # fmt: skip
-PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
+from impl.drawing import capsnet as drawing
+from impl.kit import (
+    Arrays,
+    Comparison,
+    Event,
+    Identity,
+    Protocol,
+    Row,
+    TrialEvent,
+    Verdict,
+    generator,
+    judge,
+    main,
+    run_protocol,
+)
+from impl.kit.broken import Broken
+from impl.kit.claims import Where
+from impl.kit.data import draw_split, handwriting
+from impl.kit.multimnist import Scenes
 
 
 def squash(s: Tensor, dim: int) -> Tensor:
@@ -85,9 +54,8 @@ def squash(s: Tensor, dim: int) -> Tensor:
 
 
 def route(u_hat: Tensor, iterations: int) -> tuple[Tensor, list[Tensor]]:
-    """Procedure 1. Predictions [I, K, D, B] -> capsules v [K, D, B], and the coefficients c [I, K, B] of each iteration.
-
-    The images come last because that is how a processor adds fastest; the gradient goes through all iterations.
+    """Procedure 1. Predictions [I, K, D, B] -> capsules v [K, D, B], and the coefficients c
+    [I, K, B] of each iteration. The gradient goes through all of them.
     """
     b = u_hat.new_zeros(u_hat[:, :, 0].shape)
     coefficients = []
@@ -103,16 +71,57 @@ def route(u_hat: Tensor, iterations: int) -> tuple[Tensor, list[Tensor]]:
 
 def margin_loss(length: Tensor, present: Tensor) -> Tensor:
     """Eq. 4 with m+ = 0.9, m- = 0.1, lambda = 0.5, summed over the digits: [B, K] -> [B]."""
-    L = present * F.relu(0.9 - length).square() + 0.5 * (1 - present) * F.relu(length - 0.1).square()
-    return L.sum(-1)
+    missed = present * F.relu(0.9 - length).square()
+    invented = (1 - present) * F.relu(length - 0.1).square()
+    return (missed + 0.5 * invented).sum(1)
 
 
-def one_hot(labels: Tensor, K: int) -> Tensor:
-    return (labels[..., None] == torch.arange(K, device=labels.device)).float()
+@dataclass(frozen=True)
+class Config:
+    data: str = "mnist"  # Secs. 5 and 6; `auto` is MNIST where it can be had, else small digits
+    n: int = 55_000  # Sec. 5: all training images, here without those for validation
+    crop: int = 0  # ours: blank pixels cut off MNIST's images at each side
+    pool: int = 1  # ours: MNIST's images are shrunk by this
+    shift: int = 4  # Sec. 6.1: pixels each way, before shrinking
+    digits: tuple[int, ...] = (2, 1)  # Secs. 6 and 5: in an image
+    K: int = 10  # Sec. 4: classes, one capsule each
+    routing: int = 3  # Sec. 4: iterations
+    kernel: int = 9  # Fig. 1
+    channels: int = 256  # Fig. 1
+    types: int = 32  # Fig. 1: sorts of primary capsules
+    d: int = 8  # Fig. 1: numbers in a primary capsule
+    D: int = 16  # Fig. 1: numbers in a digit's capsule
+    decoder: tuple[int, ...] = (512, 1024)  # Fig. 2
+    std: tuple[float, ...] = (0.05, 0.1, 0.1)  # ours: first weights of convolution, primary, W
+    reconstruction: float = 0.0005  # Sec. 4.1: weight of the squared error
+    cnn: tuple[int, ...] = (512, 256, 1024)  # Sec. 6.2: convolutions of 9 x 9 and 5 x 5, a layer
+    cnn_single: tuple[int, ...] = (256, 256, 128, 328, 192)  # Sec. 5: three of 5 x 5, two layers
+    cnn_kernel: int = 9  # Sec. 6.2: of the first convolution
+    rates: tuple[float, ...] = (0.0003, 0.001, 0.003)  # ours; TensorFlow's default is 0.001
+    batch: int = 128  # the authors' experiment.py
+    updates: int = 500_000  # ours: the paper gives no number
+    validation: int = 5_000  # ours: training images that no net is trained on
+    test: int = 10_000  # ours: images composed to test on, and as many to validate
+    seeds: int = 5  # ours: how many repetitions, each with its own images and initial weights
+    seed: int = 0  # ours: the first of them
+
+
+PAPER = Config()
+FULL = replace(
+    PAPER, crop=4, pool=2, kernel=5, channels=16, types=4, D=8, std=(0.2, 0.2, 0.3),
+    decoder=(64, 128), reconstruction=0.002, cnn=(16, 32, 256), cnn_single=(16, 16, 8, 64, 32),
+    cnn_kernel=5, rates=(0.002, 0.006, 0.02), batch=32, updates=3_500, test=2_000,
+)  # fmt: skip
+QUICK = replace(FULL, data="auto", n=10_000, digits=(2,), K=5, updates=400, test=1_000)
+SMOKE = replace(
+    QUICK, data="digits", n=500, digits=(2, 1), channels=4, types=2, d=4, D=4, decoder=(8, 8),
+    cnn=(4, 4, 8), cnn_single=(4, 4, 4, 8, 8), rates=(0.01,), batch=8, updates=4, test=20, seeds=2,
+)  # fmt: skip
+PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 
 class CapsNet(nn.Module):
-    """Fig. 1 and 2: convolution, primary capsules, routing, and a decoder that sees one capsule."""
+    """Figs. 1 and 2: convolution, primary capsules, routing, a decoder that sees one capsule."""
 
     def __init__(self, cfg: Config, side: int, iterations: int):
         super().__init__()
@@ -121,35 +130,38 @@ class CapsNet(nn.Module):
         self.primary = nn.Conv2d(cfg.channels, cfg.types * cfg.d, cfg.kernel, stride=2)
         grid = (side - 2 * cfg.kernel + 1) // 2 + 1
         self.W = nn.Parameter(torch.empty(cfg.types * grid**2, cfg.K, cfg.d, cfg.D))
-        for weight, spread in zip((self.conv.weight, self.primary.weight, self.W), cfg.spread, strict=True):
-            nn.init.normal_(weight, std=spread)
+        weights = (self.conv.weight, self.primary.weight, self.W)
+        for weight, std in zip(weights, cfg.std, strict=True):
+            nn.init.normal_(weight, std=std)
         widths = [cfg.K * cfg.D, *cfg.decoder]
         hidden = [m for n, k in pairwise(widths) for m in (nn.Linear(n, k), nn.ReLU())]
         self.decoder = nn.Sequential(*hidden, nn.Linear(widths[-1], side**2), nn.Sigmoid())
 
     def predictions(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 1, h, w] -> primary capsules u [I, d, B], sort by sort, and what they predict [I, K, D, B]."""
-        features = self.primary(F.relu(self.conv(x)))  # [B, types * d, grid, grid]
-        u = features.reshape(len(x), -1, self.d, features.shape[-1] ** 2).permute(1, 3, 2, 0).flatten(0, 1)
+        """[B, 1, h, w] -> primary capsules u [I, d, B], and what they predict [I, K, D, B]."""
+        features: Tensor = self.primary(F.relu(self.conv(x))).flatten(2)  # [B, types * d, grid^2]
+        u = features.unflatten(1, (-1, self.d)).permute(1, 3, 2, 0).flatten(0, 1)
         u = squash(u, dim=1)
         return u, torch.einsum("ikad,iab->ikdb", self.W, u)  # Eq. 2, right
 
-    def capsules(self, x: Tensor) -> Tensor:
-        """[B, K, D]."""
+    def capsules(self, x: Tensor) -> Tensor:  # [B, K, D]
         return route(self.predictions(x)[1], self.iterations)[0].permute(2, 0, 1)
 
     def draw(self, v: Tensor, labels: Tensor) -> Tensor:
         """Sec. 4.1: all capsules but one are masked. [B, K, D], [B, P] -> [B, P, pixels]."""
-        pictures: Tensor = self.decoder((v[:, None] * one_hot(labels, self.K)[..., None]).flatten(2))
+        mask = F.one_hot(labels, self.K)[..., None]  # [B, P, K, 1]
+        pictures: Tensor = self.decoder((v[:, None] * mask).flatten(2))
         return pictures
 
-    def forward(self, x: Tensor, parts: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss, the capsules' lengths [B, K] and the digits redrawn [B, P, pixels]."""
+    def forward(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The capsules' lengths [B, K], and the digits of these labels redrawn [B, P, pixels]."""
         v = self.capsules(x)
-        length, pictures = (v.square().sum(-1) + 1e-12).sqrt(), self.draw(v, labels)
-        loss = margin_loss(length, one_hot(labels, self.K).sum(1))
-        loss = loss + self.weight * (pictures - parts).square().sum((1, 2))
-        return loss.mean(), length, pictures
+        return (v.square().sum(-1) + 1e-12).sqrt(), self.draw(v, labels)
+
+    def loss(self, x: Tensor, parts: Tensor, labels: Tensor) -> Tensor:
+        length, pictures = self.forward(x, labels)
+        error = (pictures - parts).square().sum((1, 2))
+        return (margin_loss(length, F.one_hot(labels, self.K).sum(1)) + self.weight * error).mean()
 
 
 class CNN(nn.Module):
@@ -160,277 +172,179 @@ class CNN(nn.Module):
         self.K, (first, second, units) = cfg.K, cfg.cnn
         self.net = nn.Sequential(
             *(nn.Conv2d(1, first, cfg.cnn_kernel, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(first, second, 5, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Flatten(), nn.Linear(second * (side // 4) ** 2, units), nn.ReLU(), nn.Linear(units, cfg.K)),
+            *(
+                nn.Conv2d(first, second, 5, padding="same"),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Flatten(),
+            ),
+            *(nn.Linear(second * (side // 4) ** 2, units), nn.ReLU(), nn.Linear(units, cfg.K)),
         )
 
-    def forward(self, x: Tensor, parts: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """As CapsNet's, without pictures."""
-        logits = self.net(x)
-        loss = F.binary_cross_entropy_with_logits(logits, one_hot(labels, self.K).sum(1))
-        return loss, logits, parts[:, :0]
+        return self.net(x), x.new_zeros(len(x), 0)
+
+    def loss(self, x: Tensor, parts: Tensor, labels: Tensor) -> Tensor:
+        present = F.one_hot(labels, self.K).sum(1).float()
+        return F.binary_cross_entropy_with_logits(self.net(x), present)
 
 
-Scene = tuple[Tensor, Tensor, Tensor]  # images, their digits alone, labels
+class SingleCNN(CNN):
+    """Sec. 5: three convolutions and two layers, the last with dropout, for one digit."""
+
+    def __init__(self, cfg: Config, side: int):
+        nn.Module.__init__(self)
+        *convolutions, first, second = cfg.cnn_single
+        layers: list[nn.Module] = []
+        for a, b in pairwise((1, *convolutions)):
+            layers += [nn.Conv2d(a, b, 5, padding="same"), nn.ReLU()]
+        layers += [nn.Flatten(), nn.Linear(convolutions[-1] * side**2, first), nn.ReLU()]
+        layers += [nn.Linear(first, second), nn.ReLU(), nn.Dropout(), nn.Linear(second, cfg.K)]
+        self.net = nn.Sequential(*layers)
+
+    def loss(self, x: Tensor, parts: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(self.net(x), labels[:, 0])
 
 
-class Scenes:
-    """Sec. 6.1: images of P digits of different classes, each shifted at random, from images [N, h, h]."""
-
-    def __init__(self, x: Tensor, y: Tensor, K: int, P: int, shift: int):
-        x, y = x[y < K], y[y < K].cpu()
-        self.K, self.P, self.shift, self.side = K, P, shift, x.shape[-1] + 2 * shift
-        self.x = F.pad(x, [2 * shift] * 4)
-        self.y, self.order, self.count = y, y.argsort(), torch.bincount(y, minlength=K)
-        self.start = self.count.cumsum(0) - self.count
-
-    def draw(self, B: int, random: torch.Generator) -> Scene:
-        """Image [B, 1, side, side], its digits alone [B, P, side * side] and their labels [B, P]."""
-        first = self.y[torch.randint(len(self.y), (B, 1), generator=random)]
-        others = torch.rand(B, self.K - 1, generator=random).argsort(1)[:, : self.P - 1] + 1  # never the first's class
-        labels = torch.cat([first, (first + others) % self.K], 1)
-        which = (torch.rand(B, self.P, generator=random) * self.count[labels]).long() + self.start[labels]
-        corner = torch.randint(2 * self.shift + 1, (2, B, self.P, 1), generator=random) + torch.arange(self.side)
-        at, (rows, columns) = (t.to(self.x.device) for t in (self.order[which], corner))
-        parts = self.x[at[..., None, None], rows[..., :, None], columns[..., None, :]]  # [B, P, side, side]
-        image = parts.sum(1, keepdim=True).clamp(max=1)
-        return image, parts.flatten(2), labels.to(self.x.device)
-
-    def stack(self, B: int, randoms: list[torch.Generator]) -> Scene:
-        """One draw for each net: [S, B, ...]."""
-        image, parts, labels = zip(*(self.draw(B, random) for random in randoms), strict=True)
-        return torch.stack(image), torch.stack(parts), torch.stack(labels)
+def build(cfg: Config, side: int, arm: str, digits: int) -> CapsNet | CNN:
+    if arm == "CNN":
+        return CNN(cfg, side) if digits > 1 else SingleCNN(cfg, side)
+    return CapsNet(cfg, side, cfg.routing if arm == "CapsNet" else 1)
 
 
-def generators(cfg: Config, purpose: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(1_000 * seed + purpose) for seed in range(cfg.seed, cfg.seed + cfg.seeds)]
+ARMS = ("CapsNet", "one-iteration", "CNN")
+GRID, CONDITIONS = {"rate": "rates"}, {"P": "digits"}
+BY_ERROR = Protocol(arms=ARMS, grid=GRID, conditions=CONDITIONS)
+BY_PIXELS = Protocol(
+    arms=ARMS[:2], grid=GRID, conditions=CONDITIONS, select="val_assigned", best="highest"
+)  # fmt: skip
+PAIRS: Where = {"P": 2, "selected_by": "val_error"}
+
+CLAIMS = (
+    Identity(
+        claim="parameters", measure="rounding", tolerance=1.0,
+        unit="halves of the last digit that the paper prints",
+    ),
+    Comparison(
+        claim="overlap-routing", idea="CapsNet", rival="one-iteration", where=PAIRS,
+        measure="test_error", better="lower", margin=1.15,
+        because="half of the gain of Table 1, 7.5 to 5.2", unit="% of images of two digits wrong",
+    ),
+    Comparison(
+        claim="overlap-cnn", idea="CapsNet", rival="CNN", where=PAIRS, measure="test_error",
+        better="lower", margin=1.45, because="half of the gain of Table 1, 8.1 to 5.2",
+        unit="% of images of two digits wrong",
+    ),
+    Comparison(
+        claim="segmentation", idea="CapsNet", rival="one-iteration", measure="test_assigned",
+        where={"P": 2, "selected_by": "val_assigned"}, better="higher", margin=5.0, ours=True,
+        because="the paper shows pictures only; one clear pixel in twenty can be seen in them",
+        unit="% of clear pixels given to the right digit",
+    ),
+    Comparison(
+        claim="single-digit", idea="CapsNet", rival="CNN", measure="test_error",
+        where={"P": 1, "selected_by": "val_error"}, better="lower", margin=0.07,
+        because="half of the gain of Table 1, 0.39 to 0.25", unit="% test error, one digit",
+    ),
+)  # fmt: skip
+
+BROKEN: Broken = {
+    "parameters": lambda: patch(f"{__name__}.PAPER", replace(PAPER, D=1)),
+    "overlap-routing": {"routing": 1},
+    "overlap-cnn": {"d": 1, "D": 1},  # a capsule is a single number
+    "segmentation": {"routing": 1},
+    "single-digit": {"d": 1, "D": 1},
+}
 
 
-class Stack:
-    """S nets that never meet, one a seed, trained and asked together."""
-
-    def __init__(self, cfg: Config, side: int, name: str, device: torch.device):
-        nets = []
-        for seed in range(cfg.seed, cfg.seed + cfg.seeds):
-            torch.manual_seed(seed)  # the same weights, whatever the number of iterations
-            nets.append(build(cfg, side, name).to(device))
-        self.net = nets[0]
-        self.weights, _ = stack_module_state(nets)
-        self.ask = vmap(lambda weights, *scene: functional_call(self.net, weights, scene))
-
-    def train(self, scenes: Scenes, rate: float, cfg: Config) -> Iterator[tuple[int, Tensor]]:
-        """Yields (update, loss [S])."""
-        optimizer = torch.optim.Adam(self.weights.values(), lr=rate, fused=True)
-        decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1 ** (1 / cfg.updates))
-        randoms = generators(cfg, purpose=1)
-        for step in range(1, cfg.updates + 1):
-            loss, _, _ = self.ask(self.weights, *scenes.stack(cfg.batch, randoms))
-            optimizer.zero_grad()
-            loss.sum().backward()
-            optimizer.step()
-            decay.step()
-            yield step, loss.detach()
-
-    @torch.no_grad()
-    def test(self, scene: Scene) -> tuple[Tensor, Tensor]:
-        """Test error in percent, [S], and the digits redrawn, [S, B, P, pixels]."""
-        found, pictures = [], []
-        for part in zip(*(t.split(200, dim=1) for t in scene), strict=True):
-            _, scores, drawn = self.ask(self.weights, *part)
-            labels = part[2]
-            best = scores.topk(labels.shape[-1]).indices.sort().values
-            found.append((best == labels.sort().values).all(-1))
-            pictures.append(drawn)
-        return 100 * (1 - torch.cat(found, 1).float().mean(1)), torch.cat(pictures, 1)
-
-    def one(self) -> nn.Module:
-        """The first seed's net."""
-        self.net.load_state_dict({key: weight[0] for key, weight in self.weights.items()})
-        return self.net
-
-
-def build(cfg: Config, side: int, name: str) -> nn.Module:
-    return CNN(cfg, side) if name == "CNN" else CapsNet(cfg, side, cfg.routing if name == "CapsNet" else 1)
-
-
-def class_means(scenes: Scenes, cfg: Config) -> Tensor:
-    """[K, pixels]: what knowing the class alone tells of a digit in training images."""
-    _, parts, labels = scenes.draw(2_000, generators(cfg, purpose=3)[0])
-    weight = one_hot(labels.flatten(), cfg.K)
-    return weight.T @ parts.flatten(0, 1) / weight.sum(0)[:, None].clamp_min(1)
-
-
-NETS = ("CapsNet", "1 iteration", "CNN")
-
-
-def assigned(pictures: Tensor, parts: Tensor) -> float:
-    """Percent of the pixels clearly of one digit that are brighter in that digit's picture: both [B, 2, pixels]."""
-    (a, b), (guess_a, guess_b) = parts.unbind(1), pictures.unbind(1)
-    clear = (a - b).abs() > 0.5
-    return 100 * ((guess_a > guess_b) == (a > b))[clear].float().mean().item()
-
-
-def theory(cfg: Config) -> Iterator[Event]:
-    for trial in range(10):
-        torch.manual_seed(cfg.seed + trial)
-        s = torch.randn(100, cfg.D).double() * 10 ** torch.empty(100, 1).double().uniform_(-2, 2)
-        v, square = squash(s, dim=1), s.square().sum(1)
-        length_gap = (v.norm(dim=1) - square / (1 + square)).abs().max()
-        direction_gap = (1 - F.cosine_similarity(v, s)).abs().max()
-        _, coefficients = route(torch.randn(30, cfg.K, cfg.D, 20).double(), cfg.routing)
-        sums = torch.stack([(c.sum(1) - 1).abs().max() for c in coefficients])
-        yield dict(measure="Eq. 1 and 3", squash_gap=max(length_gap.item(), direction_gap.item()),
-                   longest=v.norm(dim=1).max().item(), sum_gap=sums.max().item())  # fmt: skip
-    net = CapsNet(PAPER, side=28, iterations=PAPER.routing)
-    all_of_it, decoder = (sum(p.numel() for p in m.parameters()) for m in (net, net.decoder))
-    yield dict(measure="the paper's net", parameters=all_of_it, without_decoder=all_of_it - decoder)
-
-
-def run(cfg: Config, device: torch.device) -> Iterator[Event]:
-    data = handwriting(cfg.data).to(device)
-    if data.name == "digits":  # 1,297 training images in all, 8 x 8
-        cfg = replace(cfg, crop=0, pool=1, shift=min(cfg.shift, 2), kernel=min(cfg.kernel, 5),
-                      validation=min(cfg.validation, 297))  # fmt: skip
-    yield from theory(cfg)
-    x_train, x_test = (F.avg_pool2d(F.pad(x[:, 0], [-cfg.crop] * 4), cfg.pool) for x in (data.x_train, data.x_test))
-    x_train = x_train[cfg.validation :]
-    done, total = 0, len(cfg.P) * len(NETS) * cfg.updates
-    for P in cfg.P:
-        train = Scenes(x_train, data.y_train[cfg.validation :], cfg.K, P, cfg.shift // cfg.pool)
-        scene = Scenes(x_test, data.y_test, cfg.K, P, cfg.shift // cfg.pool).stack(cfg.test, generators(cfg, purpose=2))
-        few = (scene[0][:, :200], scene[1][:, :200], scene[2][:, :200])
-        means = class_means(train, cfg)
-        for name in NETS:
-            stack = Stack(cfg, train.side, name, device)
-            size = sum(weight[0].numel() for weight in stack.weights.values())
-            yield dict(measure="size", net=name, P=P, data=data.name, size=size)
-            for step, loss in stack.train(train, cfg.lr_cnn if name == "CNN" else cfg.lr, cfg):
-                done += 1
-                last = step == cfg.updates
-                if step % 10 == 0 or last:
-                    yield Progress(done, total, f"{name}, {P} digit{'s' * (P > 1)} an image")
-                if step % max(20, cfg.updates // 12) == 0 or last:
-                    wrong, pictures = stack.test(scene if last else few)
-                    for i, seed in enumerate(range(cfg.seed, cfg.seed + cfg.seeds)):
-                        yield dict(net=name, P=P, seed=seed, step=step, loss=loss[i].item(), error=wrong[i].item())
-            if P == 2 and name != "CNN":
-                guesses = {name: pictures} | ({"class means": means[scene[2]]} if name == "CapsNet" else {})
-                for guess, drawn in guesses.items():
-                    for i, seed in enumerate(range(cfg.seed, cfg.seed + cfg.seeds)):
-                        share = assigned(drawn[i], scene[1][i])
-                        error = (drawn[i] - scene[1][i]).square().sum(-1).mean().item()
-                        yield dict(redrawn=guess, seed=seed, assigned=share, squared_error=error)
-            if P == 2 and name == "CapsNet":
-                yield from pictured(stack, scene, train.side)
-    yield Progress(total, total, "done")
+def trial(
+    cfg: Config, device: torch.device, *, arm: str, seed: int, P: int, rate: float
+) -> Iterator[TrialEvent]:  # fmt: skip
+    train, val, test = scenes(cfg, device, P, seed)
+    net = build(fitted(cfg), train.side, arm, P).to(device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
+    decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1 ** (1 / cfg.updates))
+    batches = generator(seed, "batches")
+    for step in range(1, cfg.updates + 1):
+        loss = net.loss(*train.draw(cfg.batch, batches))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        decay.step()
+        if step % -(-cfg.updates // 12) == 0:
+            yield dict(step=step, loss=loss.item())
+    net.eval()
+    if seed == cfg.seed and arm == "CapsNet" and P == 2:
+        yield Arrays(net.state_dict())
+    row: Row = dict(data=handwriting(cfg.data).name)
+    for name, scene in (("val", val), ("test", test)):
+        row |= measure(net, name, *scene.draw(cfg.test, generator(seed, name)))
+    yield row
 
 
 @torch.no_grad()
-def pictured(stack: Stack, scene: Scene, side: int) -> Iterator[Figure]:
-    """What the first seed's net sees in test images, in two colours; how it routes one of them; what its numbers mean."""
-    net, (image, parts, labels) = stack.one(), (t[0, :10] for t in scene)
-    assert isinstance(net, CapsNet)
-    u, u_hat = net.predictions(image)
-    v, coefficients = route(u_hat, net.iterations)
-    absent = one_hot(labels, net.K).sum(1).argmin(1, keepdim=True)  # the first class that isn't there
-    redrawn, nobody = net.draw(v.permute(2, 0, 1), labels), net.draw(v.permute(2, 0, 1), absent)
-
-    grey = [t.reshape(-1, side, side, 1).expand(-1, -1, -1, 3) for t in (image, nobody)]
-    lines = torch.stack(
-        [grey[0], two_colours(parts, side), two_colours(redrawn, side), grey[1]]
-    )  # [4, B, side, side, 3]
-    lines = F.pad(lines, (0, 0, 1, 1, 1, 1), value=0.5)
-    drawn, ax = canvas(width=8.0, height=3.5)
-    ax.imshow(lines.permute(0, 2, 1, 3, 4).flatten(2, 3).flatten(0, 1).cpu().numpy())
-    middle = [(side + 2) * (k + 0.5) for k in range(10)]
-    names = [f"{a}, {b}\n{c}" for (a, b), c in zip(labels.tolist(), absent.flatten().tolist(), strict=True)]
-    ax.set(xticks=middle[: len(names)], xticklabels=names, yticks=middle[:4])
-    ax.set_yticklabels(["image", "its digits", "redrawn", "absent"])
-    yield figure("overlap", drawn, "Test images, and each digit redrawn from its own capsule (as in Fig. 5); "
-                 "last row, what the capsule of an absent digit draws: the lower number")  # fmt: skip
-
-    drawn, axes = canvas(1, len(coefficients), width=8.0, height=2.4)
-    strongest = u.square().sum(1)[:, 0].argsort(descending=True)[:36]
-    for i, c in enumerate(coefficients):
-        ax = axes[i] if len(coefficients) > 1 else axes
-        ax.imshow(c[strongest, :, 0].T.cpu().numpy(), cmap="RdBu_r", aspect="auto", vmin=0, vmax=2 / net.K)
-        ax.set(title=f"iteration {i + 1}", xlabel="primary capsules, strongest first", yticks=range(net.K))
-    yield figure("routing", drawn, f"Where the capsules below send an image of {labels[0, 0]} and {labels[0, 1]} (Eq. 3): "
-                 f"white is 1/{net.K}, the even share they start from, red more, blue less")  # fmt: skip
-
-    drawn, axes = canvas(1, 2, width=8.0, height=3.6)
-    for ax, p in zip(axes, (0, 1), strict=True):
-        away = torch.linspace(-0.25, 0.25, 11, device=v.device)
-        D = v.shape[1]
-        moved = v[labels[0, p], :, 0] + away[None, :, None] * torch.eye(D, device=v.device)[:, None]  # [D, 11, D]
-        capsules = torch.zeros(D * 11, net.K, D, device=v.device)
-        capsules[:, labels[0, p]] = moved.flatten(0, 1)
-        sheet = net.draw(capsules, labels[0, p].expand(D * 11, 1)).reshape(D, 11, side, side)
-        ax.imshow(sheet.transpose(1, 2).reshape(D * side, 11 * side).cpu().numpy(), cmap="gray", vmin=0, vmax=1)
-        ax.set(title=f"capsule of the {labels[0, p]}", yticks=[], ylabel="its numbers", xlabel="moved by",
-               xticks=[side * (k + 0.5) for k in (0, 5, 10)], xticklabels=["-0.25", "0", "0.25"])  # fmt: skip
-    yield figure("dimensions", drawn, "One number of a capsule moved at a time (as in Fig. 4)")
+def measure(net: CapsNet | CNN, name: str, x: Tensor, parts: Tensor, labels: Tensor) -> Row:
+    """Percent of images wrong; of two digits' clear pixels, those brighter in the right picture."""
+    pairs = zip(x.split(200), labels.split(200), strict=True)
+    scores, pictures = map(torch.cat, zip(*(net(*pair) for pair in pairs), strict=True))
+    best = scores.topk(labels.shape[1]).indices
+    wrong = (best.sort().values != labels.sort().values).any(1)
+    row: Row = {f"{name}_error": 100 * wrong.float().mean().item(), f"{name}_assigned": 0.0}
+    if labels.shape[1] == 2 and pictures.numel():
+        (a, b), (drawn_a, drawn_b) = parts.unbind(1), pictures.unbind(1)
+        clear = (a - b).abs() > 0.5
+        right = ((drawn_a > drawn_b) == (a > b))[clear]
+        row[f"{name}_assigned"] = 100 * right.float().mean().item()
+    return row
 
 
-def two_colours(parts: Tensor, side: int) -> Tensor:
-    """[B, 2, pixels] -> [B, side, side, 3]: the first digit red, the second green, where both are yellow."""
-    red, green = parts.reshape(len(parts), 2, side, side).unbind(1)
-    return torch.stack([red, green, torch.zeros_like(red)], -1).clamp(0, 1)
+def fitted(cfg: Config) -> Config:
+    """scikit-learn's digits have 8 x 8 pixels: smaller kernels and shifts, nothing cut off."""
+    if handwriting(cfg.data).name != "digits":
+        return cfg
+    return replace(cfg, crop=0, pool=1, shift=min(cfg.shift, 2), kernel=min(cfg.kernel, 5))
+
+
+def scenes(cfg: Config, device: torch.device, P: int, seed: int) -> list[Scenes]:
+    """To train on, to validate, to test."""
+    data, cfg = handwriting(cfg.data), fitted(cfg)
+    parts = draw_split(data, min(cfg.n, len(data.x_train) * 4 // 5), cfg.validation, seed)
+    sets = (parts.x_train, parts.y_train), (parts.x_val, parts.y_val), (parts.x_test, parts.y_test)
+    made = []
+    for x, y in sets:
+        x = F.avg_pool2d(F.pad(x[:, 0], [-cfg.crop] * 4), cfg.pool)
+        made.append(Scenes(x.to(device), y.to(device), cfg.K, P, cfg.shift // cfg.pool))
+    return made
+
+
+def run(cfg: Config, device: torch.device) -> Iterator[Event]:
+    yield from count_parameters()
+    chosen = yield from run_protocol(trial, cfg, (BY_ERROR, BY_PIXELS), device)
+    pictured = next((one for one in chosen if one.arm == "CapsNet" and one.tensors), None)
+    if pictured:
+        _, _, test = scenes(cfg, torch.device("cpu"), 2, cfg.seed)
+        net = CapsNet(fitted(cfg), test.side, cfg.routing)
+        net.load_state_dict(dict(pictured.tensors))
+        image, parts, labels = test.draw(10, generator(cfg.seed, "test"))
+        yield from drawing.pictures(net, route, image, parts, labels)
+
+
+def count_parameters() -> Iterator[Row]:
+    with torch.device("meta"):  # shapes without numbers
+        single, double = (CapsNet(PAPER, side, PAPER.routing) for side in (28, 36))
+        pairs, digits = CNN(PAPER, 36), SingleCNN(PAPER, 28)
+    nets = [(single, 8.2, 0.1), (double, 11.36, 0.01), (pairs, 24.56, 0.01), (digits, 35.4, 0.1)]
+    for net, millions, digit in nets:
+        count = sum(p.numel() for p in net.parameters())
+        yield dict(parameters=count, rounding=(count / 1e6 - millions) / (digit / 2))
+    count = sum(p.numel() for name, p in single.named_parameters() if "decoder" not in name)
+    yield dict(parameters=count, rounding=(count / 1e6 - 6.8) / 0.05)
 
 
 def check(rows: list[Row]) -> list[Verdict]:
-    def errors(net: str, P: int) -> dict[int, float]:
-        return by_seed(rows, "error", net=net, P=P)
-
-    return [
-        exact("squash", values(rows, "squash_gap"), 0.0, tolerance=1e-9, unit="largest error of length or direction"),
-        exact("coefficients", values(rows, "sum_gap"), 0.0, tolerance=1e-9, unit="largest distance of a sum from 1"),
-        exact(
-            "parameters",
-            values(rows, "parameters"),
-            8.2e6,
-            tolerance=50_000,  # Sec. 5 gives two digits
-            unit="parameters",
-        ),
-        exact("without-decoder", values(rows, "without_decoder"), 6.8e6, tolerance=50_000, unit="parameters"),
-        compare(
-            "overlap-routing",
-            errors("CapsNet", 2),
-            errors("1 iteration", 2),
-            better="lower",
-            margin=2.3,  # Table 1: 7.5 to 5.2 %
-            unit="% of images of two digits wrong",
-        ),
-        compare(
-            "overlap-cnn",
-            errors("CapsNet", 2),
-            errors("CNN", 2),
-            better="lower",
-            margin=2.9,  # Table 1: 8.1 to 5.2 %
-            unit="% of images of two digits wrong",
-        ),
-        compare(
-            "segmentation",
-            by_seed(rows, "assigned", redrawn="CapsNet"),
-            by_seed(rows, "assigned", redrawn="class means"),
-            better="higher",
-            margin=5.0,  # ours, fixed before the first run: the paper shows pictures only
-            unit="% of clear pixels given to the right digit",
-        ),
-        compare(
-            "single-digit",
-            errors("CapsNet", 1),
-            errors("CNN", 1),
-            better="lower",
-            margin=0.14,  # Table 1: 0.39 to 0.25 %
-            unit="% test error, one digit",
-        ),
-    ]
-
-
-def values(rows: list[Row], key: str) -> list[float]:
-    return [float(row[key]) for row in rows if key in row]
+    return judge(CLAIMS, rows)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(__doc__, PRESETS, run, check))
+    raise SystemExit(main(__doc__, PRESETS, run, check, BROKEN))

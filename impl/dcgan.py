@@ -32,7 +32,12 @@ from impl.kit.figures import sheets
 class Config:
     data: str = "mnist"  # ours; `auto` is MNIST where it can be had, else scikit-learn's digits
     Z: int = 100  # Fig. 1: uniform noise
-    widths: tuple[int, ...] = (1024, 512, 256, 128)  # Fig. 1: G's feature maps; D has them in reverse
+    widths: tuple[int, ...] = (
+        1024,
+        512,
+        256,
+        128,
+    )  # Fig. 1: G's feature maps; D has them in reverse
     kernel: int = 5  # Fig. 1
     slope: float = 0.2  # Sec. 4: of the leak in D
     std: float = 0.02  # Sec. 4: of the initial weights
@@ -40,22 +45,39 @@ class Config:
     beta1: float = 0.5  # Sec. 4
     batch: int = 128  # Sec. 4
     updates: int = 20_000  # ours
-    plain_std: float = 0.02  # Sec. 4; of the net without batch normalization whose settings are its own
+    plain_std: float = (
+        0.02  # Sec. 4; of the net without batch normalization whose settings are its own
+    )
     plain_lr: float = 0.0002  # Sec. 4; of the same
     labels: int = 1_000  # Sec. 5.2: labelled images, the same number of each class
     draws: int = 10  # ours: of labelled images for each D
-    penalties: tuple[float, ...] = (0.001, 0.01)  # ours: of the linear classifier, the best on validation
+    penalties: tuple[float, ...] = (
+        0.001,
+        0.01,
+    )  # ours: of the linear classifier, the best on validation
     validation: int = 10_000  # Sec. 5.2
     samples: int = 2_000  # ours: for the distance between samples and test images
     tests: int = 10_000  # MNIST: test images, for that distance and for the classifiers
-    seeds: int = 5  # ours: how many repetitions, each with its own images to train on and its own labels
+    seeds: int = (
+        5  # ours: how many repetitions, each with its own images to train on and its own labels
+    )
     seed: int = 0  # ours: the first of them
 
 
 PAPER = Config()
 FULL = replace(PAPER, data="auto", widths=(64, 32, 16), Z=32, batch=64, lr=0.002, plain_std=0.2, plain_lr=0.001,
                updates=1_000, labels=200, draws=3, samples=1_000, validation=1_000, tests=2_000)  # fmt: skip
-QUICK = replace(FULL, data="digits", widths=(32, 16), Z=16, lr=0.004, updates=400, labels=100, draws=2, samples=500)
+QUICK = replace(
+    FULL,
+    data="digits",
+    widths=(32, 16),
+    Z=16,
+    lr=0.004,
+    updates=400,
+    labels=100,
+    draws=2,
+    samples=500,
+)
 SMOKE = replace(QUICK, widths=(8, 8), updates=4, labels=20, draws=1, samples=50, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
@@ -66,9 +88,20 @@ class Generator(nn.Module):
     Sec. 3: fractionally strided convolutions, batch normalization and ReLU but for the last layer, then tanh.
     """
 
-    def __init__(self, S: int, Z: int, widths: tuple[int, ...], C: int, base: int, kernel: int, norm: bool = True):
+    def __init__(
+        self,
+        S: int,
+        Z: int,
+        widths: tuple[int, ...],
+        C: int,
+        base: int,
+        kernel: int,
+        norm: bool = True,
+    ):
         super().__init__()
-        layers: list[nn.Module] = [nn.ConvTranspose2d(S * Z, S * widths[0], base, groups=S, bias=not norm)]  # "project"
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(S * Z, S * widths[0], base, groups=S, bias=not norm)
+        ]  # "project"
         for n, m in zip(widths, (*widths[1:], C), strict=True):
             layers += [nn.BatchNorm2d(S * n, momentum=1.0), nn.ReLU()] if norm else [nn.ReLU()]
             layers.append(nn.ConvTranspose2d(S * n, S * m, kernel, 2, kernel // 2, output_padding=1, groups=S,
@@ -85,7 +118,14 @@ class Discriminator(nn.Module):
     but for the first layer."""
 
     def __init__(
-        self, S: int, widths: tuple[int, ...], C: int, base: int, kernel: int, slope: float, norm: bool = True
+        self,
+        S: int,
+        widths: tuple[int, ...],
+        C: int,
+        base: int,
+        kernel: int,
+        slope: float,
+        norm: bool = True,
     ):
         super().__init__()
         self.S, self.layers = S, nn.ModuleList()
@@ -109,7 +149,9 @@ class Discriminator(nn.Module):
         found = []
         for layer in self.layers:
             x = layer(x)
-            found.append(F.adaptive_max_pool2d(x, min(4, x.shape[-1])).unflatten(1, (self.S, -1)).flatten(2))
+            found.append(
+                F.adaptive_max_pool2d(x, min(4, x.shape[-1])).unflatten(1, (self.S, -1)).flatten(2)
+            )
         return torch.cat(found, 2)
 
 
@@ -128,11 +170,14 @@ class Pair(nn.Module):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         self.optimizers: dict[nn.Module, torch.optim.Adam] = {
-            net: torch.optim.Adam(net.parameters(), lr, (cfg.beta1, 0.999)) for net in (self.G, self.D)
+            net: torch.optim.Adam(net.parameters(), lr, (cfg.beta1, 0.999))
+            for net in (self.G, self.D)
         }
 
     def noise(self, B: int) -> Tensor:
-        return 2 * torch.rand(B, self.S * self.Z, 1, 1, device=next(self.parameters()).device) - 1  # Fig. 1: uniform
+        return (
+            2 * torch.rand(B, self.S * self.Z, 1, 1, device=next(self.parameters()).device) - 1
+        )  # Fig. 1: uniform
 
     def update(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """One step for D, one for G; returns D(x) and D(G(z)) as D saw them, [S] each."""
@@ -146,7 +191,9 @@ class Pair(nn.Module):
 
     def step(self, net: nn.Module, loss: Tensor) -> None:
         self.optimizers[net].zero_grad()
-        loss.mean(0).sum().backward()  # [B, S]: a sum over the S nets, none of which is in another's gradient
+        loss.mean(
+            0
+        ).sum().backward()  # [B, S]: a sum over the S nets, none of which is in another's gradient
         self.optimizers[net].step()
 
 
@@ -189,7 +236,10 @@ def features(D: Discriminator, x: Tensor) -> Tensor:
 
 def svm(f: Tensor, y: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
     """Sec. 5.1: M regularized linear L2-SVMs on f [M, N, F], one class against the rest: [M, F, K] and [M, 1, K]."""
-    W, b = f.new_zeros(len(f), f.shape[2], 10, requires_grad=True), f.new_zeros(len(f), 1, 10, requires_grad=True)
+    W, b = (
+        f.new_zeros(len(f), f.shape[2], 10, requires_grad=True),
+        f.new_zeros(len(f), 1, 10, requires_grad=True),
+    )
     optimizer = torch.optim.LBFGS([W, b], max_iter=40, line_search_fn="strong_wolfe")
     sign = 2 * F.one_hot(y, 10) - 1  # [N, K]
 
@@ -207,9 +257,13 @@ def svm(f: Tensor, y: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
 def svm_error(f: Tensor, y: Tensor, n: int, tests: int, penalties: tuple[float, ...]) -> float:
     """In percent. f [N, F] has n labelled images, then those for validation, and at the end those for testing."""
     f = f - f[:n].mean(0)
-    alone = f / (f[:n].std(0) + 0.1 * f[:n].std())  # every feature to its own scale, or not, as validation says
+    alone = f / (
+        f[:n].std(0) + 0.1 * f[:n].std()
+    )  # every feature to its own scale, or not, as validation says
     # and all so that one penalty means the same: [2 * penalties, N, F]
-    g = torch.stack([each / each[:n].square().sum(1).mean().sqrt() for each in (f, alone) for _ in penalties])
+    g = torch.stack(
+        [each / each[:n].square().sum(1).mean().sqrt() for each in (f, alone) for _ in penalties]
+    )
     W, b = svm(g[:, :n], y[:n], torch.tensor(2 * penalties, device=f.device))
     wrong = ((g @ W + b).argmax(2) != y).float()
     best = wrong[:, n:-tests].mean(1).argmin()
@@ -265,24 +319,43 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
         if step and (step % 25 == 0 or step == cfg.updates):
             for name, (on_data, on_samples) in beliefs.items():
                 for i, seed in enumerate(names):
-                    yield dict(net=name, seed=seed, step=step, D_data=on_data[i].item(), D_samples=on_samples[i].item())
+                    yield dict(
+                        net=name,
+                        seed=seed,
+                        step=step,
+                        D_data=on_data[i].item(),
+                        D_samples=on_samples[i].item(),
+                    )
         if step % -(-cfg.updates // 8) == 0 or step == cfg.updates:
             for name, pair in nets.items():
                 drawn = draw(pair, pair.noise(cfg.samples), cfg.samples).flatten(2)
                 for i, seed in enumerate(names):
                     distance = energy_distance(drawn[i], images)
-                    yield dict(net=name, seed=seed, step=step, distance=distance, spread=spread(drawn[i], images))
+                    yield dict(
+                        net=name,
+                        seed=seed,
+                        step=step,
+                        distance=distance,
+                        spread=spread(drawn[i], images),
+                    )
             panels = {name: draw(pair, z[name], cfg.samples)[0] for name, pair in nets.items()}
             yield sheets(
-                "samples", panels, f"{step} updates: samples with batch normalization and without it", step=step
+                "samples",
+                panels,
+                f"{step} updates: samples with batch normalization and without it",
+                step=step,
             )
 
-    yield from classify(cfg, data, {"trained D": nets["batch norm"].D, "untrained D": untrained}, own, valid)
+    yield from classify(
+        cfg, data, {"trained D": nets["batch norm"].D, "untrained D": untrained}, own, valid
+    )
     yield from walks(cfg, nets["batch norm"], x, own)
     yield Progress(1, 1, "done")
 
 
-def classify(cfg: Config, data: Images, nets: dict[str, Discriminator], own: Tensor, valid: Tensor) -> Iterator[Event]:
+def classify(
+    cfg: Config, data: Images, nets: dict[str, Discriminator], own: Tensor, valid: Tensor
+) -> Iterator[Event]:
     """Sec. 5: a few labelled images of each class, the rest unlabelled; and what the nets respond to."""
     x, y = data.x_train, data.y_train
     for D in nets.values():
@@ -299,20 +372,32 @@ def classify(cfg: Config, data: Images, nets: dict[str, Discriminator], own: Ten
             rows.append(torch.cat([*labelled, valid[i, :1_000], tests]))
         at = torch.stack(rows)  # [S, N]: each net sees its own images
         images = pool[at, 0].transpose(0, 1)  # [N, S, H, W]
-        inputs = {name: features(D, images) for name, D in nets.items()} | {"pixels": images.transpose(0, 1).flatten(2)}
+        inputs = {name: features(D, images) for name, D in nets.items()} | {
+            "pixels": images.transpose(0, 1).flatten(2)
+        }
         for i in range(cfg.seeds):
             for name, f in inputs.items():
                 error = svm_error(f[i], classes[at[i]], len(at[i]) - len(tests) - min(1_000, valid.shape[1]),
                                    len(tests), cfg.penalties)  # fmt: skip
                 errors.setdefault((name, cfg.seed + i), []).append(error)
-            yield Progress(0.9 + 0.08 * (draw + (i + 1) / cfg.seeds) / cfg.draws, 1, "linear classifiers")
+            yield Progress(
+                0.9 + 0.08 * (draw + (i + 1) / cfg.seeds) / cfg.draws, 1, "linear classifiers"
+            )
     for (name, seed), each in errors.items():
         yield dict(features=name, seed=seed, n=cfg.labels, test_error=sum(each) / len(each))
     top = {}
     for name, D in nets.items():
-        maps = D.last(x[own[0, :1_000]].expand(-1, cfg.seeds, -1, -1))  # [N, C, h, w] of the first seed
-        top[name] = torch.cat([x[own[0, at], 0] for at in maps.amax((2, 3))[:, :8].topk(8, dim=0).indices.T])
-    yield sheets("units", top, "The 8 training images that excite each of 8 units of D's last layer most, a row a unit")
+        maps = D.last(
+            x[own[0, :1_000]].expand(-1, cfg.seeds, -1, -1)
+        )  # [N, C, h, w] of the first seed
+        top[name] = torch.cat(
+            [x[own[0, at], 0] for at in maps.amax((2, 3))[:, :8].topk(8, dim=0).indices.T]
+        )
+    yield sheets(
+        "units",
+        top,
+        "The 8 training images that excite each of 8 units of D's last layer most, a row a unit",
+    )
     kernels = {name: D.layers[0][0].weight[: cfg.widths[-1], 0] for name, D in nets.items()}  # type: ignore[index]
     yield sheets("filters", kernels, "The filters of D's first layer", symmetric=True)
 
@@ -322,16 +407,25 @@ def walks(cfg: Config, pair: Pair, x: Tensor, own: Tensor) -> Iterator[Event]:
     side, t = x.shape[-1], torch.linspace(0, 1, 16, device=x.device)
     a, b = pair.noise(2 * 32).chunk(2)  # [32, S*Z, 1, 1]
     z = torch.lerp(a[:, None], b[:, None], t[None, :, None, None, None])  # [32, 16, ...]
-    path = draw(pair, z.flatten(0, 1), cfg.samples).flatten(2).unflatten(1, (32, 16))  # [S, 32, 16, D]
+    path = (
+        draw(pair, z.flatten(0, 1), cfg.samples).flatten(2).unflatten(1, (32, 16))
+    )  # [S, 32, 16, D]
     for i in range(cfg.seeds):
         mine = x[own[i]].flatten(1)
         distance, nearest = torch.cdist(path[i].flatten(0, 1), mine).min(1)
         memory = mine[nearest].unflatten(0, (32, 16))
         between = torch.cdist(mine[:500], mine[500:]).amin(1).mean().item()
         ends = (path[i, :, -1] - path[i, :, 0]).norm(dim=1)
-        moved = (ends > between) & (memory[:, 0] != memory[:, -1]).any(1)  # others lead nowhere, as all do at first
+        moved = (ends > between) & (memory[:, 0] != memory[:, -1]).any(
+            1
+        )  # others lead nowhere, as all do at first
         for name, way in {"generator": path[i], "nearest training images": memory}.items():
-            yield dict(walk=name, seed=cfg.seed + i, n=int(moved.sum()), largest_step=largest_step(way[moved]))
+            yield dict(
+                walk=name,
+                seed=cfg.seed + i,
+                n=int(moved.sum()),
+                largest_step=largest_step(way[moved]),
+            )
         yield dict(walk="to the nearest training image", seed=cfg.seed + i, of_samples=distance.mean().item(),
                    of_other_images=between)  # fmt: skip
         if i == 0:

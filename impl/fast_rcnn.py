@@ -25,7 +25,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from impl.kit import Event, Figure, Progress, Row, Verdict, by_seed, compare, exact, main, no_worse
-from impl.kit.detection import Found, Scene, Scenes, composed, iou, mean_average_precision, pictured, scenes
+from impl.kit.detection import (
+    Found,
+    Scene,
+    Scenes,
+    composed,
+    iou,
+    mean_average_precision,
+    pictured,
+    scenes,
+)
 from impl.kit.figures import PALETTE, canvas, figure, sheets
 
 
@@ -38,12 +47,45 @@ class Config:
     train: int = 5_011  # Sec. 5: trainval of VOC 2007
     test: int = 4_952  # same: test
     side: int = 1_000  # ours: pixels of the longer side; Sec. 4.1 has 600 of the shorter one
-    heights: tuple[float, ...] = (0.1, 0.2, 0.4, 0.7)  # ours: of the windows, as parts of the picture's
+    heights: tuple[float, ...] = (
+        0.1,
+        0.2,
+        0.4,
+        0.7,
+    )  # ours: of the windows, as parts of the picture's
     shapes: tuple[float, ...] = (0.5, 1.0, 2.0)  # ours: their widths, as parts of their heights
     dense: float = 3.0  # ours: how many windows begin within the height or width of one
-    channels: tuple[int, ...] = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)  # Sec. 4.1: VGG16
+    channels: tuple[int, ...] = (
+        64,
+        64,
+        128,
+        128,
+        256,
+        256,
+        256,
+        512,
+        512,
+        512,
+        512,
+        512,
+        512,
+    )  # Sec. 4.1: VGG16
     kernels: tuple[int, ...] = (3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3)  # same
-    pools: tuple[int, ...] = (0, 1, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0)  # same; RoI pooling replaces the last, Sec. 2.2
+    pools: tuple[int, ...] = (
+        0,
+        1,
+        0,
+        1,
+        0,
+        0,
+        1,
+        0,
+        0,
+        1,
+        0,
+        0,
+        0,
+    )  # same; RoI pooling replaces the last, Sec. 2.2
     P: int = 7  # Sec. 2.1: cells of a pooled region
     H: int = 4_096  # Sec. 4.1: units of fc6 and fc7
     balance: float = 1.0  # Sec. 2.3: lambda
@@ -103,11 +145,16 @@ def roi_pool(x: Tensor, of: Tensor, boxes: Tensor, scale: float, P: int) -> Tens
     H, W = x.shape[2:]
     corner, size = window(boxes, scale, H, W)
     (r0, r1), (c0, c1) = (bins(corner[:, i], size[:, i], P) for i in (0, 1))  # [R, P] each
-    down, across = (torch.arange(int((high - low).max()), device=x.device) for low, high in ((r0, r1), (c0, c1)))
+    down, across = (
+        torch.arange(int((high - low).max()), device=x.device) for low, high in ((r0, r1), (c0, c1))
+    )
     r = torch.minimum(r0[..., None] + down, r1[..., None] - 1)  # [R, P, k]
     c = torch.minimum(c0[..., None] + across, c1[..., None] - 1)  # [R, P, l]
     at = of[:, None, None, None, None] * H * W + r[:, :, None, :, None] * W + c[:, None, :, None, :]
-    at, pixels = at.flatten(3), x.permute(0, 2, 3, 1).flatten(0, 2)  # [R, P, P, k * l], [N * H * W, C]
+    at, pixels = (
+        at.flatten(3),
+        x.permute(0, 2, 3, 1).flatten(0, 2),
+    )  # [R, P, P, k * l], [N * H * W, C]
     with torch.no_grad():
         winner = at.gather(3, pixels[at].max(3).indices)  # i*(r, j) of Sec. 2.3, [R, P, P, C]
     pooled: Tensor = pixels.gather(0, winner.flatten(0, 2)).unflatten(0, (-1, P, P))
@@ -117,7 +164,9 @@ def roi_pool(x: Tensor, of: Tensor, boxes: Tensor, scale: float, P: int) -> Tens
 def pool_one_by_one(x: Tensor, of: Tensor, boxes: Tensor, scale: float, P: int) -> Tensor:
     """The same, slowly: each region is cut out, and each cell of it."""
     pooled = []
-    for n, (r, c), (h, w) in zip(of.tolist(), *(t.tolist() for t in window(boxes, scale, *x.shape[2:])), strict=True):
+    for n, (r, c), (h, w) in zip(
+        of.tolist(), *(t.tolist() for t in window(boxes, scale, *x.shape[2:])), strict=True
+    ):
         part = x[n, :, r : r + h, c : c + w]
         cells = [part[:, i * h // P : -(-(i + 1) * h // P), j * w // P : -(-(j + 1) * w // P)].amax((1, 2))
                  for i in range(P) for j in range(P)]  # fmt: skip
@@ -133,8 +182,14 @@ class FastRCNN(nn.Module):
         super().__init__()
         self.P, self.K, self.scale = cfg.P, K, 0.5 ** sum(cfg.pools)
         modules: list[nn.Module] = []
-        for a, b, k, pool in zip((3, *cfg.channels), cfg.channels, cfg.kernels, cfg.pools, strict=False):
-            modules += [nn.Conv2d(a, b, k, padding=k // 2), *([nn.MaxPool2d(2)] if pool else []), nn.ReLU()]
+        for a, b, k, pool in zip(
+            (3, *cfg.channels), cfg.channels, cfg.kernels, cfg.pools, strict=False
+        ):
+            modules += [
+                nn.Conv2d(a, b, k, padding=k // 2),
+                *([nn.MaxPool2d(2)] if pool else []),
+                nn.ReLU(),
+            ]
         self.convolutions = nn.Sequential(*modules)
         self.fc6, self.fc7 = nn.Linear(cfg.channels[-1] * cfg.P**2, cfg.H), nn.Linear(cfg.H, cfg.H)
         for m in self.modules():
@@ -148,7 +203,9 @@ class FastRCNN(nn.Module):
 
     def map(self, images: Tensor) -> Tensor:
         """[N, 3, side, side] -> [N, C, H, W], once for all regions."""
-        maps: Tensor = self.convolutions((4 * (images - 0.5)).contiguous(memory_format=torch.channels_last))
+        maps: Tensor = self.convolutions(
+            (4 * (images - 0.5)).contiguous(memory_format=torch.channels_last)
+        )
         return maps
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,7 +253,8 @@ def windows(cfg: Config) -> Tensor:
         for shape in cfg.shapes:
             h, w = height * cfg.side, height * shape * cfg.side
             y, x = (
-                torch.linspace(0, cfg.side - size, int(cfg.dense * (cfg.side - size) / size) + 1) for size in (h, w)
+                torch.linspace(0, cfg.side - size, int(cfg.dense * (cfg.side - size) / size) + 1)
+                for size in (h, w)
             )
             corner = torch.cartesian_prod(x, y)
             boxes.append(torch.cat([corner, corner + torch.tensor([w, h])], 1))
@@ -216,7 +274,9 @@ class Example:
 
 def example(scene: Scene, proposed: Tensor, cfg: Config) -> Example:
     boxes = torch.cat([scene.boxes, proposed])
-    overlaps = torch.cat([torch.zeros(len(boxes), 1), iou(boxes, scene.boxes)], 1)  # the first for no object at all
+    overlaps = torch.cat(
+        [torch.zeros(len(boxes), 1), iou(boxes, scene.boxes)], 1
+    )  # the first for no object at all
     overlap, which = overlaps.max(1)
     G = torch.cat([torch.zeros(1, 4), scene.boxes])[which]
     u = torch.cat([torch.zeros(1, dtype=torch.long), scene.labels + 1])[which]
@@ -235,21 +295,36 @@ def batch(examples: Sequence[Example], cfg: Config) -> tuple[Tensor, ...]:
     for n, k in enumerate(torch.randint(len(examples), (cfg.pictures,)).tolist()):
         e, each = examples[k], cfg.regions // cfg.pictures
         image, boxes, G = e.scene.image, e.boxes, e.G
-        objects, rest = (e.u > 0).nonzero()[:, 0], ((e.u == 0) & (e.overlap >= cfg.background)).nonzero()[:, 0]
+        objects, rest = (
+            (e.u > 0).nonzero()[:, 0],
+            ((e.u == 0) & (e.overlap >= cfg.background)).nonzero()[:, 0],
+        )
         chosen = objects[torch.randperm(len(objects))[: int(cfg.part * each)]]
         at = torch.cat([chosen, rest[torch.randperm(len(rest))[: each - len(chosen)]]])
         if not cfg.mirror:
-            gain = (1 - 2 * torch.randint(2, (1, 1, 1))) * (0.5 + torch.rand(3, 1, 1))  # half of them negatives
+            gain = (1 - 2 * torch.randint(2, (1, 1, 1))) * (
+                0.5 + torch.rand(3, 1, 1)
+            )  # half of them negatives
             image = gain * (image - 0.5) + 0.4 * torch.rand(3, 1, 1) + 0.3
         elif torch.rand(()) < 0.5:
             image, across = image.flip(2), torch.tensor([image.shape[2], 0, image.shape[2], 0.0])
-            boxes, G = ((across - b * torch.tensor([1, -1, 1, -1]))[:, [2, 1, 0, 3]] for b in (boxes, G))
-        parts.append((image[None], torch.full((len(at),), n), boxes[at], e.u[at], targets(boxes[at], G[at])))
+            boxes, G = (
+                (across - b * torch.tensor([1, -1, 1, -1]))[:, [2, 1, 0, 3]] for b in (boxes, G)
+            )
+        parts.append(
+            (image[None], torch.full((len(at),), n), boxes[at], e.u[at], targets(boxes[at], G[at]))
+        )
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
 
 def train(
-    net: FastRCNN, examples: Sequence[Example], cfg: Config, balance: float, updates: int, *, stage: str = "all"
+    net: FastRCNN,
+    examples: Sequence[Example],
+    cfg: Config,
+    balance: float,
+    updates: int,
+    *,
+    stage: str = "all",
 ) -> Iterator[tuple[int, float, float]]:
     """Stage `all`: Eq. 1 for all layers; `boxes`: L_loc for the last layer of boxes alone, all others frozen (Sec. 5.1)."""
     mean, std = spread(examples)
@@ -291,7 +366,9 @@ def detect(
     sure = logits.softmax(1)[:, 1:]  # [R, K]
     mean, std = (s.to(t.device) for s in scale)
     boxes = moved(proposed[:, None], t * std + mean).clamp(0, cfg.side)  # [R, K, 4]
-    still, regressed = (suppressed(sure, b, cfg) for b in (proposed[:, None].expand_as(boxes), boxes))
+    still, regressed = (
+        suppressed(sure, b, cfg) for b in (proposed[:, None].expand_as(boxes), boxes)
+    )
     return still, regressed
 
 
@@ -317,7 +394,10 @@ def compressed(net: FastRCNN, ranks: tuple[int, ...]) -> FastRCNN:
     for name, t in zip(("fc6", "fc7"), ranks, strict=True):
         layer = getattr(net, name)
         U, S, V = torch.linalg.svd(layer.weight, full_matrices=False)
-        first, second = nn.Linear(layer.in_features, t, bias=False), nn.Linear(t, layer.out_features)
+        first, second = (
+            nn.Linear(layer.in_features, t, bias=False),
+            nn.Linear(t, layer.out_features),
+        )
         first.weight.copy_(S[:t, None] * V[:t])
         second.weight.copy_(U[:, :t])
         second.bias.copy_(layer.bias)
@@ -374,7 +454,10 @@ def seconds(net: FastRCNN, scene: Scene, boxes: Tensor, cfg: Config) -> dict[str
 def pooling_gaps(seed: int) -> tuple[float, float]:
     """Largest differences of RoI pooling, and of its gradient, from pooling each region by itself."""
     draw = torch.Generator().manual_seed(seed)
-    corner, size = 40 * torch.rand(50, 2, generator=draw), 1 + 30 * torch.rand(50, 2, generator=draw)
+    corner, size = (
+        40 * torch.rand(50, 2, generator=draw),
+        1 + 30 * torch.rand(50, 2, generator=draw),
+    )
     boxes, of = torch.cat([corner, corner + size], 1), torch.randint(2, (50,), generator=draw)
     maps = torch.randn(2, 3, 20, 24, generator=draw).double()
     slope = torch.randn(50, 3, 5, 5, generator=draw).double()
@@ -397,7 +480,11 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
     examples = [example(scene, proposed, cfg) for scene in data.train]
     scale, proposed = spread(examples), proposed.to(device)
     reached = torch.cat([iou(proposed.cpu(), scene.boxes).amax(0) for scene in data.test])
-    yield dict(measure="windows", regions=len(proposed), recall=100 * float((reached >= 0.5).float().mean()))
+    yield dict(
+        measure="windows",
+        regions=len(proposed),
+        recall=100 * float((reached >= 0.5).float().mean()),
+    )
     for name, c, k, regions in (("this net", cfg, K, len(proposed)), ("VGG16", PAPER, 20, 2_000)):
         for kind, n in work(c, k, regions).items():
             for seed in seeds:  # the same for all
@@ -413,7 +500,9 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
         yield Progress(done, total, "a net to start from")
         if step % -(-cfg.pretraining // 10) == 0:
             yield dict(net="pre-trained", seed=cfg.seed, step=step, L_cls=L_cls)
-    weights = {k: w for k, w in first.state_dict().items() if not k.startswith(("classes", "boxes"))}  # Sec. 2.2
+    weights = {
+        k: w for k, w in first.state_dict().items() if not k.startswith(("classes", "boxes"))
+    }  # Sec. 2.2
     for seed in seeds:
         nets: dict[str, FastRCNN] = {}
         for name, balance in {"classification": 0.0, "multi-task": cfg.balance}.items():
@@ -421,11 +510,15 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
             net = nets[name] = FastRCNN(cfg, K).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             net.load_state_dict(weights, strict=False)
             for stage in ("all", "boxes") if not balance else ("all",):
-                for step, L_cls, L_loc in train(net, examples, cfg, balance, cfg.updates, stage=stage):
+                for step, L_cls, L_loc in train(
+                    net, examples, cfg, balance, cfg.updates, stage=stage
+                ):
                     done += 1
                     yield Progress(done, total, f"{name}, seed {seed}")
                     if step % -(-cfg.updates // 10) == 0:
-                        yield dict(net=name, stage=stage, seed=seed, step=step, L_cls=L_cls, L_loc=L_loc)
+                        yield dict(
+                            net=name, stage=stage, seed=seed, step=step, L_cls=L_cls, L_loc=L_loc
+                        )
         nets["truncated SVD"] = compressed(nets["multi-task"], cfg.ranks)
         found: dict[str, list[tuple[Found, Found]]] = {name: [] for name in nets}
         for scene in data.test:
@@ -433,7 +526,9 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
                 found[name].append(detect(net, scene, proposed, scale, cfg))
             yield Progress(done, total, f"detecting, seed {seed}")
         for name, both in found.items():
-            still, moved_ = (mean_average_precision(list(part), data.test, K) for part in zip(*both, strict=True))
+            still, moved_ = (
+                mean_average_precision(list(part), data.test, K) for part in zip(*both, strict=True)
+            )
             yield dict(net=name, seed=seed, mAP_windows=still, mAP=moved_, data=data.name)
         if seed == cfg.seed:
             yield from figures(nets, found, data.test, data.classes, proposed, cfg)
@@ -468,21 +563,33 @@ def figures(
         pooled = roi_pool(maps, of, scene.boxes.to(device), net.scale, cfg.P)
     strong = maps[0].amax((1, 2)).argsort(descending=True)[:8]
     sheet = {"the picture's map": maps[0, strong].cpu()}
-    sheet |= {f"pooled: a {classes[int(c)]}": y[strong].cpu() for c, y in zip(scene.labels[:3], pooled, strict=False)}
+    sheet |= {
+        f"pooled: a {classes[int(c)]}": y[strong].cpu()
+        for c, y in zip(scene.labels[:3], pooled, strict=False)
+    }
     yield sheets("pooling", sheet, "Eight channels of one picture's map, and what RoI pooling takes from it for each object",
                  columns=2)  # fmt: skip
 
-    bars = work(cfg, len(classes), len(proposed)), seconds(net, scene, proposed, cfg), work(PAPER, 20, 2_000)
+    bars = (
+        work(cfg, len(classes), len(proposed)),
+        seconds(net, scene, proposed, cfg),
+        work(PAPER, 20, 2_000),
+    )
     drawn, axes = canvas(1, 3, width=7.5, height=2.6)
     titles = (f"multiply-adds, {len(proposed)} regions", "seconds here", "VGG16, 2000 regions")
     for ax, bar, title in zip(axes, bars, titles, strict=True):
         ax.bar(list(bar), list(bar.values()), color=PALETTE[:2])
         ax.set(yscale="log", title=f"{title}\n1 : {bar['separate'] / bar['shared']:.0f}")
-    yield figure("work", drawn, "One map for all regions of a picture, against a net for each region")
+    yield figure(
+        "work", drawn, "One map for all regions of a picture, against a net for each region"
+    )
 
 
 def check(rows: list[Row]) -> list[Verdict]:
-    counted = {kind: by_seed(rows, "multiply_adds", work="this net", kind=kind) for kind in ("shared", "separate")}
+    counted = {
+        kind: by_seed(rows, "multiply_adds", work="this net", kind=kind)
+        for kind in ("shared", "separate")
+    }
     log = {kind: {seed: math.log10(n) for seed, n in by.items()} for kind, by in counted.items()}
     names = ("classification", "multi-task", "truncated SVD")
     mAP, still = ({net: {seed: 100 * v for seed, v in by_seed(rows, measure, net=net).items()} for net in names}

@@ -27,17 +27,32 @@ from impl.kit.figures import curves
 
 @dataclass(frozen=True)
 class Config:
-    data: str = "voc"  # Sec. 4: PASCAL VOC 2007; `composed`, `bccd`, `coco`, `auto`: see impl.kit.detection
+    data: str = (
+        "voc"  # Sec. 4: PASCAL VOC 2007; `composed`, `bccd`, `coco`, `auto`: see impl.kit.detection
+    )
     train: int = 5_011  # Sec. 4
     test: int = 4_952  # Sec. 4
     side: int = 1_000  # Sec. 3.3: of the longer side
-    channels: tuple[int, ...] = (64, 128, 256, 512)  # the widths of VGG-16; ours are single convolutions
+    channels: tuple[int, ...] = (
+        64,
+        128,
+        256,
+        512,
+    )  # the widths of VGG-16; ours are single convolutions
     H: int = 512  # Sec. 3.1: maps of the 3 x 3 head
-    sizes: tuple[float, ...] = (0.128, 0.256, 0.512)  # Sec. 3.3: 128, 256 and 512 pixels, as parts of the side
+    sizes: tuple[float, ...] = (
+        0.128,
+        0.256,
+        0.512,
+    )  # Sec. 3.3: 128, 256 and 512 pixels, as parts of the side
     shapes: tuple[float, ...] = (0.5, 1.0, 2.0)  # Sec. 3.3: height over width
-    positive: float = 0.7  # Sec. 3.1.2: overlap from which an anchor is an object's; the best one always is
+    positive: float = (
+        0.7  # Sec. 3.1.2: overlap from which an anchor is an object's; the best one always is
+    )
     negative: float = 0.3  # same: below which it is none
-    sampled: int = 256  # Sec. 3.1.3: anchors of a picture in the loss, at most half of them objects'
+    sampled: int = (
+        256  # Sec. 3.1.3: anchors of a picture in the loss, at most half of them objects'
+    )
     suppress: float = 0.7  # Sec. 3.3: greater overlaps with a surer proposal are suppressed
     proposals: int = 10  # ours: looked at in a picture; the paper's detector takes 300
     batch: int = 1  # Sec. 3.1.3: pictures
@@ -55,24 +70,35 @@ SMOKE = replace(QUICK, train=4, test=2, channels=(4, 4), H=4, batch=2, updates=3
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 
-def anchors(H: int, W: int, stride: float, cfg: Config, kinds: Sequence[tuple[float, float]]) -> Tensor:
+def anchors(
+    H: int, W: int, stride: float, cfg: Config, kinds: Sequence[tuple[float, float]]
+) -> Tensor:
     """Boxes of every kind (size, shape) around the centre of every cell, [H * W * k, 4]: sqrt(w h) = size, h / w = shape."""
     row, column = torch.meshgrid(torch.arange(H) + 0.5, torch.arange(W) + 0.5, indexing="ij")
     centre = stride * torch.stack([column, row], 2).reshape(-1, 1, 2)  # [H W, 1, 2], x before y
-    half = torch.tensor([[size / math.sqrt(shape), size * math.sqrt(shape)] for size, shape in kinds]) * cfg.side / 2
+    half = (
+        torch.tensor([[size / math.sqrt(shape), size * math.sqrt(shape)] for size, shape in kinds])
+        * cfg.side
+        / 2
+    )
     return torch.cat([centre - half, centre + half], 2).reshape(-1, 4)
 
 
 def encode(anchor: Tensor, box: Tensor) -> Tensor:
     """Eq. 2: t_x = (x - x_a) / w_a, t_w = log(w / w_a), and so on; [N, 4] each."""
     size_a, size = anchor[:, 2:] - anchor[:, :2], box[:, 2:] - box[:, :2]
-    return torch.cat([(box[:, :2] + size / 2 - anchor[:, :2] - size_a / 2) / size_a, (size / size_a).log()], 1)
+    return torch.cat(
+        [(box[:, :2] + size / 2 - anchor[:, :2] - size_a / 2) / size_a, (size / size_a).log()], 1
+    )
 
 
 def decode(anchor: Tensor, t: Tensor) -> Tensor:
     """The inverse."""
     size_a = anchor[:, 2:] - anchor[:, :2]
-    centre, size = anchor[:, :2] + size_a / 2 + t[:, :2] * size_a, size_a * t[:, 2:].clamp(-3, 3).exp()
+    centre, size = (
+        anchor[:, :2] + size_a / 2 + t[:, :2] * size_a,
+        size_a * t[:, 2:].clamp(-3, 3).exp(),
+    )
     return torch.cat([centre - size / 2, centre + size / 2], 1)
 
 
@@ -103,13 +129,18 @@ class RPN(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, 3, S, S] -> logits [B, A] and t [B, A, 4], in the order of `anchors`."""
         h = self.head(self.map(4 * (x - 0.5)))
-        return self.objectness(h).permute(0, 2, 3, 1).flatten(1), self.delta(h).permute(0, 2, 3, 1).reshape(
-            len(x), -1, 4
-        )
+        return self.objectness(h).permute(0, 2, 3, 1).flatten(1), self.delta(h).permute(
+            0, 2, 3, 1
+        ).reshape(len(x), -1, 4)
 
 
 def loss(
-    logits: Tensor, t: Tensor, anchor: Tensor, some: Sequence[Scene], cfg: Config, draw: torch.Generator
+    logits: Tensor,
+    t: Tensor,
+    anchor: Tensor,
+    some: Sequence[Scene],
+    cfg: Config,
+    draw: torch.Generator,
 ) -> Tensor:
     """Eq. 1: whether an anchor is an object's, and smooth L1 of how it must move if it is one's; both terms weigh the same."""
     total = torch.zeros((), device=logits.device)
@@ -119,7 +150,9 @@ def loss(
         positive = order[label[order] == 1][: cfg.sampled // 2]
         negative = order[label[order] == 0][: cfg.sampled - len(positive)]
         at = torch.cat([positive, negative]).to(logits.device)
-        total = total + F.binary_cross_entropy_with_logits(logit[at], label.to(logits.device)[at].float())
+        total = total + F.binary_cross_entropy_with_logits(
+            logit[at], label.to(logits.device)[at].float()
+        )
         wanted = encode(anchor[positive], scene.boxes[nearest[positive]]).to(logits.device)
         total = total + F.smooth_l1_loss(move[positive.to(logits.device)], wanted)
     return total / len(some)
@@ -192,7 +225,10 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
                     yield dict(net=name, seed=seed, step=step, loss=value)
             found = [propose(net, anchor, scene, cfg, cfg.proposals, device) for scene in held]
             row: Row = dict(net=name, seed=seed, data=data.name)
-            for kind, boxes in {"moved": [f[0] for f in found], "unmoved": [f[1] for f in found]}.items():
+            for kind, boxes in {
+                "moved": [f[0] for f in found],
+                "unmoved": [f[1] for f in found],
+            }.items():
                 best = torch.cat([covered(b, scene) for b, scene in zip(boxes, held, strict=True)])
                 row |= {
                     f"recall_{kind}": 100 * float((best >= 0.5).float().mean()),
@@ -213,8 +249,15 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
 def by_chance(anchor: Tensor, held: Sequence[Scene], cfg: Config, seed: int) -> Row:
     """What as many anchors cover when they are drawn at random, as a window that slides in no order would."""
     draw = torch.Generator().manual_seed(seed)
-    best = [covered(anchor[torch.randperm(len(anchor), generator=draw)[: cfg.proposals]], scene) for scene in held]
-    return dict(net="at random", seed=seed, recall_moved=100 * float((torch.cat(best) >= 0.5).float().mean()))
+    best = [
+        covered(anchor[torch.randperm(len(anchor), generator=draw)[: cfg.proposals]], scene)
+        for scene in held
+    ]
+    return dict(
+        net="at random",
+        seed=seed,
+        recall_moved=100 * float((torch.cat(best) >= 0.5).float().mean()),
+    )
 
 
 def recalls(
@@ -223,19 +266,32 @@ def recalls(
     found = [propose(net, anchor, scene, cfg, 50, device)[0] for scene in held]
     points = []
     for most in (1, 2, 5, 10, 20, 50):
-        best = torch.cat([covered(boxes[:most], scene) for boxes, scene in zip(found, held, strict=True)])
+        best = torch.cat(
+            [covered(boxes[:most], scene) for boxes, scene in zip(found, held, strict=True)]
+        )
         points.append((float(most), 100 * float((best >= 0.5).float().mean())))
     return points
 
 
-def proposed(found: Sequence[tuple[Tensor, Tensor, Tensor]], held: Sequence[Scene], classes: Sequence[str]) -> Figure:
-    panels: list[tuple[str, Scene, Found | None]] = [("what is there", scene, None) for scene in held[:4]]
+def proposed(
+    found: Sequence[tuple[Tensor, Tensor, Tensor]], held: Sequence[Scene], classes: Sequence[str]
+) -> Figure:
+    panels: list[tuple[str, Scene, Found | None]] = [
+        ("what is there", scene, None) for scene in held[:4]
+    ]
     for (boxes, _, sure), scene in zip(found[:4], held, strict=False):
         panels.append(
-            ("the five surest", scene, Found(boxes[:5], torch.full((len(boxes[:5]),), len(classes)), sure[:5]))
+            (
+                "the five surest",
+                scene,
+                Found(boxes[:5], torch.full((len(boxes[:5]),), len(classes)), sure[:5]),
+            )
         )
     return pictured(
-        "proposals", panels, "Four test scenes: what is there, and the five surest proposals", [*classes, "thing"]
+        "proposals",
+        panels,
+        "Four test scenes: what is there, and the five surest proposals",
+        [*classes, "thing"],
     )
 
 
@@ -252,14 +308,25 @@ def multiply_adds(side: tuple[int, int]) -> tuple[float, float]:
 
 
 def exactly(cfg: Config) -> Iterator[Row]:
-    backbone, head = multiply_adds((600, 1_000))  # Sec. 3.3: a picture re-scaled to a shorter side of 600
-    yield dict(measure="work", share=head / backbone, backbone_billions=backbone / 1e9, head_billions=head / 1e9)
+    backbone, head = multiply_adds(
+        (600, 1_000)
+    )  # Sec. 3.3: a picture re-scaled to a shorter side of 600
+    yield dict(
+        measure="work",
+        share=head / backbone,
+        backbone_billions=backbone / 1e9,
+        head_billions=head / 1e9,
+    )
     for trial in range(20):
         draw = torch.Generator().manual_seed(1_000 * cfg.seed + trial)
         anchor, box = (torch.rand(50, 4, generator=draw).double() * 30 for _ in range(2))
         anchor[:, 2:] += anchor[:, :2] + 8
         box[:, 2:] += box[:, :2] + 8
-        yield dict(measure="inverse", trial=trial, gap=float((decode(anchor, encode(anchor, box)) - box).abs().max()))
+        yield dict(
+            measure="inverse",
+            trial=trial,
+            gap=float((decode(anchor, encode(anchor, box)) - box).abs().max()),
+        )
 
 
 def check(rows: list[Row]) -> list[Verdict]:

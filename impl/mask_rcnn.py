@@ -34,13 +34,20 @@ class Config:
     train: int = 115_000  # Sec. 4: pictures
     test: int = 5_000  # Sec. 4
     side: int = 800  # Sec. 3.1: of the shorter side; here of the longer one
-    channels: tuple[int, ...] = (64, 256, 512, 1024)  # the widths of ResNet-50's stages; ours are plain convolutions
+    channels: tuple[int, ...] = (
+        64,
+        256,
+        512,
+        1024,
+    )  # the widths of ResNet-50's stages; ours are plain convolutions
     P: int = 7  # Sec. 3.1: cells of a region for its class and box
     M: int = 14  # Fig. 4, left: cells of a region for its mask
     H: int = 1_024  # Fig. 4: units of the box branch
     F: int = 256  # Fig. 4: maps of the mask branch
     regions: int = 64  # Sec. 3.1: of a picture, in training
-    jitter: float = 0.3  # ours: a region's edges are moved by up to half this part of the object's size
+    jitter: float = (
+        0.3  # ours: a region's edges are moved by up to half this part of the object's size
+    )
     batch: int = 16  # Sec. 3.1: pictures
     updates: int = 160_000  # Sec. 3.1: of the branches
     before: int = 160_000  # ours: of the backbone
@@ -52,8 +59,32 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, data="composed", train=600, test=150, side=96, channels=(16, 32), H=128, F=32, regions=8, batch=8,
                updates=2_000, before=1_000)  # fmt: skip
-QUICK = replace(FULL, train=200, test=60, side=64, H=48, F=16, M=10, regions=10, updates=250, before=1_200, rate=0.003)
-SMOKE = replace(QUICK, train=6, test=3, channels=(4, 4), H=8, F=4, regions=4, batch=2, updates=3, before=2, seeds=2)
+QUICK = replace(
+    FULL,
+    train=200,
+    test=60,
+    side=64,
+    H=48,
+    F=16,
+    M=10,
+    regions=10,
+    updates=250,
+    before=1_200,
+    rate=0.003,
+)
+SMOKE = replace(
+    QUICK,
+    train=6,
+    test=3,
+    channels=(4, 4),
+    H=8,
+    F=4,
+    regions=4,
+    batch=2,
+    updates=3,
+    before=2,
+    seeds=2,
+)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 
@@ -90,7 +121,9 @@ def roi_align(x: Tensor, of: Tensor, boxes: Tensor, stride: float, P: int) -> Te
     row, column = points(boxes / stride, P)  # x / 16, not [x / 16]
     H, W = x.shape[2:]
     places = torch.stack([2 * column / W - 1, 2 * row / H - 1], 3)
-    values = F.grid_sample(x.index_select(0, of), places, padding_mode="border", align_corners=False)
+    values = F.grid_sample(
+        x.index_select(0, of), places, padding_mode="border", align_corners=False
+    )
     return F.avg_pool2d(values, 2)
 
 
@@ -104,7 +137,9 @@ def roi_pool(x: Tensor, of: Tensor, boxes: Tensor, stride: float, P: int) -> Ten
     """Sec. 3: rounded to whole cells, divided into P x P bins that are rounded outwards again, pooled; [R, F, P, P]."""
     H, W = x.shape[2:]
     pooled = []
-    for n, (x0, y0, x1, y1) in zip(of.tolist(), rounded(boxes, stride).long().tolist(), strict=True):
+    for n, (x0, y0, x1, y1) in zip(
+        of.tolist(), rounded(boxes, stride).long().tolist(), strict=True
+    ):
         x0, y0 = min(max(x0, 0), W - 1), min(max(y0, 0), H - 1)
         part = x[n, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
         pooled.append(F.adaptive_avg_pool2d(part, P))
@@ -112,7 +147,9 @@ def roi_pool(x: Tensor, of: Tensor, boxes: Tensor, stride: float, P: int) -> Ten
 
 
 RoI = Callable[[Tensor, Tensor, Tensor, float, int], Tensor]
-KINDS: dict[str, tuple[RoI, bool]] = {  # how regions are read, and whether classes compete for a mask's pixels
+KINDS: dict[
+    str, tuple[RoI, bool]
+] = {  # how regions are read, and whether classes compete for a mask's pixels
     "RoIAlign": (roi_align, False),
     "RoIPool": (roi_pool, False),
     "RoIAlign, softmax": (roi_align, True),
@@ -147,7 +184,9 @@ class Branches(nn.Module):
         self.C, self.softmax, last = C, softmax, cfg.channels[-1]
         self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(last * cfg.P**2, cfg.H), nn.ReLU())
         self.label, self.delta = nn.Linear(cfg.H, C + 1), nn.Linear(cfg.H, 4 * C)
-        self.mask = nn.Sequential(nn.Conv2d(last, cfg.F, 3, padding=1), nn.ReLU(), nn.Conv2d(cfg.F, C, 1))
+        self.mask = nn.Sequential(
+            nn.Conv2d(last, cfg.F, 3, padding=1), nn.ReLU(), nn.Conv2d(cfg.F, C, 1)
+        )
 
     def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """[R, F, P, P] -> logits [R, C + 1] and changes of the box, for each class, [R, C, 4]."""
@@ -159,7 +198,9 @@ def targets(boxes: Tensor, objects: Tensor) -> Tensor:
     """How boxes [R, 4] must change to become `objects`: shift in parts of their size, and its logarithm (as in R-CNN)."""
     size, wanted = boxes[:, 2:] - boxes[:, :2], objects[:, 2:] - objects[:, :2]
     shift = (objects[:, :2] + wanted / 2 - boxes[:, :2] - size / 2) / size
-    return 5 * torch.cat([shift, (wanted / size).log()], 1)  # scaled, so that the loss has about the size of the others
+    return 5 * torch.cat(
+        [shift, (wanted / size).log()], 1
+    )  # scaled, so that the loss has about the size of the others
 
 
 def moved(boxes: Tensor, delta: Tensor) -> Tensor:
@@ -189,7 +230,9 @@ def loss(net: Branches, cells: Tensor, mask_cells: Tensor, batch: "Batch") -> Te
     if net.softmax:  # every class and, as a further logit, nothing compete for each pixel
         index = torch.where(wanted > 0, label[:, None, None], net.C)
         return total + F.cross_entropy(torch.cat([masks, torch.zeros_like(masks[:, :1])], 1), index)
-    return total + F.binary_cross_entropy_with_logits(masks[own, label], wanted)  # only the k-th mask counts
+    return total + F.binary_cross_entropy_with_logits(
+        masks[own, label], wanted
+    )  # only the k-th mask counts
 
 
 # Regions, training, detection
@@ -207,7 +250,9 @@ class Batch:
         return Batch(self.of[at], self.boxes[at], self.label[at], self.objects[at], self.masks[at])
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(t.to(device) for t in (self.of, self.boxes, self.label, self.objects, self.masks)))
+        return Batch(
+            *(t.to(device) for t in (self.of, self.boxes, self.label, self.objects, self.masks))
+        )
 
 
 def regions(some: Sequence[Scene], n: int, C: int, cfg: Config, draw: torch.Generator) -> Batch:
@@ -215,18 +260,27 @@ def regions(some: Sequence[Scene], n: int, C: int, cfg: Config, draw: torch.Gene
     parts = [around(scene, n, cfg, draw) for scene in some]
     nearest, near = zip(*((at, overlap) for _, at, overlap in parts), strict=True)
     label = [
-        torch.where(overlap >= 0.5, scene.labels[at], C) for scene, at, overlap in zip(some, nearest, near, strict=True)
+        torch.where(overlap >= 0.5, scene.labels[at], C)
+        for scene, at, overlap in zip(some, nearest, near, strict=True)
     ]
     return Batch(
         torch.arange(len(some)).repeat_interleave(n),
         torch.cat([boxes for boxes, _, _ in parts]),
         torch.cat(label),
         torch.cat([scene.boxes[at] for scene, at in zip(some, nearest, strict=True)]),
-        torch.cat([scene.masks[at] for scene, at in zip(some, nearest, strict=True) if scene.masks is not None]),
+        torch.cat(
+            [
+                scene.masks[at]
+                for scene, at in zip(some, nearest, strict=True)
+                if scene.masks is not None
+            ]
+        ),
     )
 
 
-def around(scene: Scene, n: int, cfg: Config, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def around(
+    scene: Scene, n: int, cfg: Config, draw: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """n boxes [n, 4] of one picture; for each the object that it overlaps most, and by how much."""
     i = torch.arange(n // 2) % len(scene.labels)
     size = (scene.boxes[i, 2:] - scene.boxes[i, :2]).repeat(1, 2)
@@ -238,7 +292,9 @@ def around(scene: Scene, n: int, cfg: Config, draw: torch.Generator) -> tuple[Te
     return boxes, nearest, overlap
 
 
-def learn_cells(net: Backbone, found: Sequence[Scene], cfg: Config, seed: int, device: torch.device) -> Iterator[int]:
+def learn_cells(
+    net: Backbone, found: Sequence[Scene], cfg: Config, seed: int, device: torch.device
+) -> Iterator[int]:
     """Trains the backbone to name what lies under the middle of each cell of its map."""
     draw = torch.Generator().manual_seed(1_000_003 * (seed + 1))
     optimizer = torch.optim.Adam(net.parameters(), cfg.rate)
@@ -247,7 +303,9 @@ def learn_cells(net: Backbone, found: Sequence[Scene], cfg: Config, seed: int, d
     rare = torch.tensor([1.0] * C + [0.2], device=device)  # objects are a small part of a picture
     for step in range(1, cfg.before + 1):
         some = [found[i] for i in torch.randint(len(found), (cfg.batch,), generator=draw).tolist()]
-        shown = torch.stack([shows(scene, C)[stride // 2 :: stride, stride // 2 :: stride] for scene in some])
+        shown = torch.stack(
+            [shows(scene, C)[stride // 2 :: stride, stride // 2 :: stride] for scene in some]
+        )
         logits = net.name(net(torch.stack([scene.image for scene in some]).to(device)))
         value = F.cross_entropy(logits, shown.to(device), rare)
         optimizer.zero_grad()
@@ -266,14 +324,22 @@ def shows(scene: Scene, C: int) -> Tensor:
 
 @torch.no_grad()
 def read(
-    net: Backbone, roi: RoI, found: Sequence[Scene], batch: "Batch", boxes: Tensor, P: int, device: torch.device
+    net: Backbone,
+    roi: RoI,
+    found: Sequence[Scene],
+    batch: "Batch",
+    boxes: Tensor,
+    P: int,
+    device: torch.device,
 ) -> Tensor:
     """What a kind of reading gives in boxes [R, 4] of pictures: [R, F, P, P]."""
     stride, parts = 2.0 ** (len(net.maps) // 2 - 1), []
     for first in range(0, len(found), 50):
         maps = net(torch.stack([scene.image for scene in found[first : first + 50]]).to(device))
         here = (batch.of >= first) & (batch.of < first + 50)
-        parts.append(roi(maps, (batch.of[here] - first).to(device), boxes[here].to(device), stride, P))
+        parts.append(
+            roi(maps, (batch.of[here] - first).to(device), boxes[here].to(device), stride, P)
+        )
     return torch.cat(parts)
 
 
@@ -313,7 +379,9 @@ def detect(
     logits = net.mask(read(backbone, roi, found, batch, boxes.cpu(), cfg.M, device))
     inside = logits[own, label]
     if net.softmax:
-        inside = torch.cat([logits, torch.zeros_like(logits[:, :1])], 1).softmax(1)[own, label] - 0.5
+        inside = (
+            torch.cat([logits, torch.zeros_like(logits[:, :1])], 1).softmax(1)[own, label] - 0.5
+        )
     masks = pasted(inside, boxes, cfg.side).cpu()
     answers = []
     for number in range(len(found)):
@@ -326,9 +394,14 @@ def pasted(inside: Tensor, boxes: Tensor, side: int) -> Tensor:
     """Masks [R, M, M] of what is above 0 in boxes [R, 4] as masks of the whole picture, [R, S, S]."""
     M, at = inside.shape[1], torch.arange(side, device=boxes.device) + 0.5
     x0, y0, x1, y1 = boxes.T[:, :, None]
-    row, column = M * (at - y0) / (y1 - y0), M * (at - x0) / (x1 - x0)  # [R, S] each, in the mask's own cells
+    row, column = (
+        M * (at - y0) / (y1 - y0),
+        M * (at - x0) / (x1 - x0),
+    )  # [R, S] each, in the mask's own cells
     row, column = row[:, :, None].expand(-1, -1, side), column[:, None, :].expand(-1, side, -1)
-    values = bilinear(inside[:, None], torch.arange(len(boxes), device=boxes.device), row, column).squeeze(-1)
+    values = bilinear(
+        inside[:, None], torch.arange(len(boxes), device=boxes.device), row, column
+    ).squeeze(-1)
     within = (row > 0) & (row < M) & (column > 0) & (column < M)
     inner: Tensor = (values > 0) & within
     return inner
@@ -347,23 +420,32 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
     shown: dict[str, list[Found]] = {}
     for seed in range(cfg.seed, cfg.seed + cfg.seeds):
         draw = torch.Generator().manual_seed(2_000_003 * (seed + 1))
-        learnt, asked = (regions(some, cfg.regions, C, cfg, draw) for some in (kept, held))  # the same for every kind
+        learnt, asked = (
+            regions(some, cfg.regions, C, cfg, draw) for some in (kept, held)
+        )  # the same for every kind
         for kind, (roi, softmax) in KINDS.items():
             torch.manual_seed(seed)
             net = Branches(cfg, C, softmax).to(device)
-            cells, mask_cells = (read(backbone, roi, kept, learnt, learnt.boxes, P, device) for P in (cfg.P, cfg.M))
+            cells, mask_cells = (
+                read(backbone, roi, kept, learnt, learnt.boxes, P, device) for P in (cfg.P, cfg.M)
+            )
             for step, value in train(net, cells, mask_cells, learnt.to(device), cfg, seed):
                 done += 1
                 yield Progress(done, total, f"{kind}, seed {seed}")
                 if step % -(-cfg.updates // 12) == 0 or step == cfg.updates:
                     yield dict(net=kind, seed=seed, step=step, loss=value)
             found = detect(backbone, net, roi, held, asked, cfg, device)
-            box, mask = (mean_average_precision(found, held, C, [0.5], masks=masks) for masks in (False, True))
+            box, mask = (
+                mean_average_precision(found, held, C, [0.5], masks=masks)
+                for masks in (False, True)
+            )
             tight, overlap = overlaps(found, asked, C)
             yield dict(net=kind, seed=seed, data=data.name, box_IoU=tight, mask_IoU=overlap, box_AP50=100 * box,
                        mask_AP50=100 * mask)  # fmt: skip
             shown.setdefault(kind, found)
-    panels = [(kind, scene, found[i]) for kind, found in shown.items() for i, scene in enumerate(held[:4])]
+    panels = [
+        (kind, scene, found[i]) for kind, found in shown.items() for i, scene in enumerate(held[:4])
+    ]
     truth = [("what is there", scene, None) for scene in held[:4]]
     yield pictured("scenes", [*truth, *panels], "Boxes and masks on four test scenes: what is there, and what each net finds",
                    data.classes, surer_than=0.5)  # fmt: skip
@@ -387,17 +469,24 @@ def exactly(cfg: Config) -> Iterator[Event]:
     """What needs no training: a ramp read by RoIAlign, and how far RoIPool's rounding moves a region's edges."""
     draw = torch.Generator().manual_seed(cfg.seed)
     stride, S = 16.0, 20  # of a map of S x S cells
-    row, column = torch.meshgrid(torch.arange(S).double() + 0.5, torch.arange(S).double() + 0.5, indexing="ij")
+    row, column = torch.meshgrid(
+        torch.arange(S).double() + 0.5, torch.arange(S).double() + 0.5, indexing="ij"
+    )
     worst: list[Tensor] = []
     for trial in range(20):
         a, b, c = torch.randn(3, generator=draw).double()
         low = stride * (1 + 9 * torch.rand(8, 2, generator=draw).double())
-        boxes = torch.cat([low, low + stride * (1 + 8 * torch.rand(8, 2, generator=draw).double())], 1)
+        boxes = torch.cat(
+            [low, low + stride * (1 + 8 * torch.rand(8, 2, generator=draw).double())], 1
+        )
         ramp = (a * row + b * column + c)[None, None]
         of = torch.zeros(8, dtype=torch.long)
         y, x = points(boxes / stride, cfg.P, n=1)  # the cells' centres
         wanted = a * y + b * x + c
-        gaps = [(read(ramp, of, boxes, stride, cfg.P)[:, 0] - wanted).abs().max() for read in (roi_align, roi_pool)]
+        gaps = [
+            (read(ramp, of, boxes, stride, cfg.P)[:, 0] - wanted).abs().max()
+            for read in (roi_align, roi_pool)
+        ]
         yield dict(measure="ramp", trial=trial, gap=float(gaps[0]), pool_gap=float(gaps[1]))
         worst.append((rounded(boxes, stride) - boxes / stride).abs().max())
     yield dict(measure="rounding", largest_shift=float(torch.stack(worst).max()))
@@ -410,15 +499,26 @@ def sampling(box: Tensor, P: int) -> Figure:
     x0, y0, x1, y1 = box[0].tolist()
     whole = rounded(box, 1.0)[0].tolist()
     for ax, title in zip(
-        axes, ("RoIPool: rounded, cut into whole cells", "RoIAlign: four points in each bin"), strict=True
+        axes,
+        ("RoIPool: rounded, cut into whole cells", "RoIAlign: four points in each bin"),
+        strict=True,
     ):
         for k in range(int(min(x0, y0)) - 1, int(max(x1, y1)) + 3):
             ax.axhline(k, color=INK, linewidth=0.4)
             ax.axvline(k, color=INK, linewidth=0.4)
         ax.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=PALETTE[0], linewidth=1.6)
-        ax.set(title=title, aspect="equal", xticks=[], yticks=[], xlim=(x0 - 1.5, x1 + 1.5), ylim=(y1 + 1.5, y0 - 1.5))
+        ax.set(
+            title=title,
+            aspect="equal",
+            xticks=[],
+            yticks=[],
+            xlim=(x0 - 1.5, x1 + 1.5),
+            ylim=(y1 + 1.5, y0 - 1.5),
+        )
     a0, b0, a1, b1 = whole
-    axes[0].plot([a0, a1, a1, a0, a0], [b0, b0, b1, b1, b0], color=PALETTE[1], linewidth=2.2, linestyle="--")
+    axes[0].plot(
+        [a0, a1, a1, a0, a0], [b0, b0, b1, b1, b0], color=PALETTE[1], linewidth=2.2, linestyle="--"
+    )
     row, column = points(box, P)
     axes[1].scatter(column[0].flatten().numpy(), row[0].flatten().numpy(), s=3, color=PALETTE[1])
     return figure(

@@ -26,21 +26,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from impl.kit import Event, Figure, Progress, Row, Verdict, by_seed, compare, exact, main
-from impl.kit.detection import Found, Scene, Scenes, composed, iou, mean_average_precision, pictured, scenes
+from impl.kit.detection import (
+    Found,
+    Scene,
+    Scenes,
+    composed,
+    iou,
+    mean_average_precision,
+    pictured,
+    scenes,
+)
 from impl.kit.figures import PALETTE, canvas, curves, figure
 
 
 @dataclass(frozen=True)
 class Config:
-    data: str = "voc"  # Sec. 2.4: PASCAL VOC 2007 for all choices; for others see impl.kit.detection
+    data: str = (
+        "voc"  # Sec. 2.4: PASCAL VOC 2007 for all choices; for others see impl.kit.detection
+    )
     auxiliary: str = "coco"  # Sec. 2.3 has ILSVRC 2012; `composed` is of the digits 5 to 9, the scenes being of 0 to 4
     train: int = 4_011  # Sec. 3.2: trainval of VOC 2007, less the validation
-    validation: int = 1_000  # ours: training pictures that choose the SVM's cost, the layer and the ridge
+    validation: int = (
+        1_000  # ours: training pictures that choose the SVM's cost, the layer and the ridge
+    )
     test: int = 4_952  # Sec. 3.2: test of VOC 2007
     examples: int = 118_000  # ours: pictures whose objects' crops the CNN is pre-trained on
     side: int = 500  # Sec. 4.2
     scales: tuple[float, ...] = (50.0, 100.0)  # ours: how large the first segments are
-    regions: int = 2_000  # Sec. 2.2: about, a picture; the last ones found, which are the largest, come first
+    regions: int = (
+        2_000  # Sec. 2.2: about, a picture; the last ones found, which are the largest, come first
+    )
     warp: int = 227  # Sec. 2.1: pixels of a region when it is warped
     context: int = 16  # same: of them, on each side, around the box
     channels: tuple[int, ...] = (96, 256, 384, 384, 256)  # Sec. 2.1: the net of Krizhevsky et al.
@@ -54,10 +69,14 @@ class Config:
     slower: float = 0.1  # same: of fine-tuning, as a part of it
     momentum: float = 0.9  # ours
     adam: bool = False  # Sec. 2.3: gradient descent; `quick` and `full` take Adam
-    vary: bool = False  # ours: whether regions are recoloured and their boxes shaken, for want of pictures
+    vary: bool = (
+        False  # ours: whether regions are recoloured and their boxes shaken, for want of pictures
+    )
     batch: int = 128  # Sec. 2.3
     positives: int = 32  # same: of the batch
-    foreground: float = 0.5  # same: the overlap with an object from which a region is one, in fine-tuning
+    foreground: float = (
+        0.5  # same: the overlap with an object from which a region is one, in fine-tuning
+    )
     negative: float = 0.3  # same: the overlap below which it is none, for the SVM
     costs: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.1)  # ours: of the SVM
     near: float = 0.6  # App. C: the overlap above which a region learns to become the object's box
@@ -105,7 +124,9 @@ def segments(image: np.ndarray, scale: float, least: int = 8) -> np.ndarray:
     for small in (False, True):  # the second time round, what is too small joins its neighbour
         for i, j, w in edges:
             i, j = root(i), root(j)
-            if i != j and (min(size[i], size[j]) < least if small else w <= min(bound[i], bound[j])):
+            if i != j and (
+                min(size[i], size[j]) < least if small else w <= min(bound[i], bound[j])
+            ):
                 parent[j] = i
                 size[i] += size[j]
                 bound[i] = w + scale / size[i]
@@ -144,7 +165,9 @@ def grouping(image: np.ndarray, label: np.ndarray) -> list[tuple[int, ...]]:
 
     touching = np.concatenate([np.stack([label[:, 1:], label[:, :-1]], -1).reshape(-1, 2),
                                np.stack([label[1:], label[:-1]], -1).reshape(-1, 2)])  # fmt: skip
-    pairs = {(i, j): alike(i, j) for i, j in np.unique(np.sort(touching, 1), axis=0).tolist() if i != j}
+    pairs = {
+        (i, j): alike(i, j) for i, j in np.unique(np.sort(touching, 1), axis=0).tolist() if i != j
+    }
     while pairs:
         i, j = max(pairs, key=pairs.__getitem__)
         boxes.append(joint(i, j))
@@ -170,17 +193,23 @@ class Regions:
     sign: Tensor  # [R, C] for the SVMs: 1 an object of the class, -1 none, 0 left out
 
 
-def gather(found: Sequence[Scene], proposals: Sequence[Tensor], C: int, cfg: Config, device: torch.device) -> Regions:
+def gather(
+    found: Sequence[Scene], proposals: Sequence[Tensor], C: int, cfg: Config, device: torch.device
+) -> Regions:
     parts: list[tuple[Tensor, ...]] = []
     for i, (scene, proposed) in enumerate(zip(found, proposals, strict=True)):
         N, boxes = len(scene.boxes), torch.cat([scene.boxes, proposed])
         if not len(boxes):
             continue
-        overlaps = torch.cat([iou(boxes, scene.boxes), torch.zeros(len(boxes), 1)], 1)  # the last for no object at all
+        overlaps = torch.cat(
+            [iou(boxes, scene.boxes), torch.zeros(len(boxes), 1)], 1
+        )  # the last for no object at all
         best, which = overlaps.max(1)
         own = torch.arange(len(boxes)) < N
         of = torch.cat([scene.labels, torch.tensor([C])])
-        of_class = torch.stack([torch.where(of == c, overlaps, 0).amax(1) for c in range(C)], 1)  # [R, C]
+        of_class = torch.stack(
+            [torch.where(of == c, overlaps, 0).amax(1) for c in range(C)], 1
+        )  # [R, C]
         sign = torch.where(own[:, None] & (of[which][:, None] == torch.arange(C)), 1.0, 0.0)
         sign = torch.where((of_class < cfg.negative) & (sign == 0), -1.0, sign)
         target = torch.cat([scene.boxes, torch.zeros(1, 4)])[which]
@@ -201,7 +230,9 @@ def warp(images: Tensor, boxes: Tensor, cfg: Config) -> Tensor:
     at = 2 * at / torch.tensor([images.shape[3], images.shape[2]], device=at.device) - 1
     grid = torch.stack([at[:, None, :, 0].expand(B, w, w), at[:, :, None, 1].expand(B, w, w)], -1)
     if len(images) == 1:
-        read = F.grid_sample(images - 0.5, grid.reshape(1, B * w, w, 2), align_corners=False)  # outside: the mean
+        read = F.grid_sample(
+            images - 0.5, grid.reshape(1, B * w, w, 2), align_corners=False
+        )  # outside: the mean
         return read.reshape(3, B, w, w).transpose(0, 1)
     return F.grid_sample(images - 0.5, grid, align_corners=False)
 
@@ -209,15 +240,23 @@ def warp(images: Tensor, boxes: Tensor, cfg: Config) -> Tensor:
 def hog(x: Tensor, cell: int = 4) -> Tensor:
     """Dalal & Triggs, their four normalizations added up as in DPM: nine orientations a cell, [B, 3, w, w] -> [B, D]."""
     dy, dx = x[:, :, 2:, 1:-1] - x[:, :, :-2, 1:-1], x[:, :, 1:-1, 2:] - x[:, :, 1:-1, :-2]
-    strong = (dx.square() + dy.square()).argmax(1, keepdim=True)  # of the colours, the one of the steepest gradient
+    strong = (dx.square() + dy.square()).argmax(
+        1, keepdim=True
+    )  # of the colours, the one of the steepest gradient
     dx, dy = dx.gather(1, strong), dy.gather(1, strong)
     angle = torch.atan2(dy, dx) / torch.pi * 9  # unsigned: 9 bins in half a turn
     away = (angle - torch.arange(9, device=x.device)[:, None, None]).remainder(9)
     share = (1 - torch.minimum(away, 9 - away)).clamp_min(0)  # [B, 9, w - 2, w - 2]
     cells = F.avg_pool2d(F.pad(share * (dx.square() + dy.square()).sqrt(), (1, 1, 1, 1)), cell)
     blocks = F.avg_pool2d(F.pad(cells.square().sum(1, keepdim=True), (1, 1, 1, 1)), 2, 1).sqrt()
-    corners = [blocks[:, :, i : i + cells.shape[2], j : j + cells.shape[3]] for i in (0, 1) for j in (0, 1)]
-    return torch.stack([(cells / (2 * corner + 0.01)).clamp_max(0.2) for corner in corners]).sum(0).flatten(1)
+    corners = [
+        blocks[:, :, i : i + cells.shape[2], j : j + cells.shape[3]] for i in (0, 1) for j in (0, 1)
+    ]
+    return (
+        torch.stack([(cells / (2 * corner + 0.01)).clamp_max(0.2) for corner in corners])
+        .sum(0)
+        .flatten(1)
+    )
 
 
 class Net(nn.Module):
@@ -227,9 +266,15 @@ class Net(nn.Module):
         super().__init__()
         widths, side = [3, *cfg.channels], cfg.warp
         modules: list[nn.Module] = []
-        for a, b, k, stride, pool in zip(widths, cfg.channels, cfg.kernels, cfg.strides, cfg.pools, strict=False):
+        for a, b, k, stride, pool in zip(
+            widths, cfg.channels, cfg.kernels, cfg.strides, cfg.pools, strict=False
+        ):
             padding = 0 if stride == 4 else k // 2
-            modules += [nn.Conv2d(a, b, k, stride, padding), *([nn.MaxPool2d(3, 2)] if pool else []), nn.ReLU()]
+            modules += [
+                nn.Conv2d(a, b, k, stride, padding),
+                *([nn.MaxPool2d(3, 2)] if pool else []),
+                nn.ReLU(),
+            ]
             side = (side + 2 * padding - k) // stride + 1
             side = (side - 3) // 2 + 1 if pool else side
         self.pool5 = nn.Sequential(*modules, nn.Flatten())
@@ -242,7 +287,9 @@ class Net(nn.Module):
 
     def layers(self, x: Tensor) -> list[Tensor]:
         """[B, 3, warp, warp] -> pool5, fc6 and fc7, [B, D]."""
-        pool5 = self.pool5((4 * x).contiguous(memory_format=torch.channels_last))  # about unit variance; faster on CPUs
+        pool5 = self.pool5(
+            (4 * x).contiguous(memory_format=torch.channels_last)
+        )  # about unit variance; faster on CPUs
         fc6 = F.relu(self.fc6(pool5))
         return [pool5, fc6, F.relu(self.fc7(fc6))]
 
@@ -263,18 +310,28 @@ def recoloured(x: Tensor) -> Tensor:
     return gain.to(x.device) * x + 0.4 * torch.rand(len(x), 3, 1, 1).to(x.device) - 0.2
 
 
-def train(net: Net, regions: Regions, label: Tensor, cfg: Config, tune: bool) -> Iterator[tuple[int, float, float]]:
+def train(
+    net: Net, regions: Regions, label: Tensor, cfg: Config, tune: bool
+) -> Iterator[tuple[int, float, float]]:
     """Sec. 2.3: warped regions, in fine-tuning a quarter of them objects; yields updates, loss and percent wrong."""
     updates, rate = (cfg.finetuning, cfg.rate * cfg.slower) if tune else (cfg.pretraining, cfg.rate)
-    optimizer: torch.optim.Optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=cfg.momentum)
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(
+        net.parameters(), lr=rate, momentum=cfg.momentum
+    )
     if cfg.adam:
         optimizer = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
     objects = (regions.overlap >= cfg.foreground).cpu()
-    quota = [(objects, cfg.positives), (~objects, cfg.batch - cfg.positives)] if tune else [(objects, cfg.batch)]
+    quota = (
+        [(objects, cfg.positives), (~objects, cfg.batch - cfg.positives)]
+        if tune
+        else [(objects, cfg.batch)]
+    )
     pools = [(mask.nonzero()[:, 0], count) for mask, count in quota if mask.any()]
     for step in range(1, updates + 1):
         at = torch.cat([pool[torch.randint(len(pool), (count,))] for pool, count in pools])
-        images = torch.stack([regions.scenes[i].image for i in regions.at.cpu()[at].tolist()]).to(label.device)
+        images = torch.stack([regions.scenes[i].image for i in regions.at.cpu()[at].tolist()]).to(
+            label.device
+        )
         at = at.to(label.device)
         x = warp(images, regions.boxes[at] if not cfg.vary else shaken(regions.boxes[at]), cfg)
         logits = net(recoloured(x) if cfg.vary else x)
@@ -292,7 +349,9 @@ def train(net: Net, regions: Regions, label: Tensor, cfg: Config, tune: bool) ->
 def extract(net: Net | None, scene: Scene, boxes: Tensor, cfg: Config) -> list[Tensor]:
     """Of a scene's regions pool5, fc6 and fc7, [R, D]; or HOG alone, where there is no net. The last of D is 1."""
     x = warp(scene.image[None].to(boxes.device), boxes, cfg)
-    return [torch.cat([y, torch.ones_like(y[:, :1])], 1) for y in (net.layers(x) if net else [hog(x)])]
+    return [
+        torch.cat([y, torch.ones_like(y[:, :1])], 1) for y in (net.layers(x) if net else [hog(x)])
+    ]
 
 
 def newton(x: Tensor, sign: Tensor, cost: float, w: Tensor) -> Tensor:
@@ -342,14 +401,23 @@ def near(net: Net, regions: Regions, cfg: Config, copies: int) -> tuple[Tensor, 
     Several copies are each recoloured and shaken, as in fine-tuning.
     """
     parts = []
-    for at in ((regions.overlap > cfg.near) & ~regions.own).nonzero()[:, 0].repeat(copies).split(256):
-        images = torch.stack([regions.scenes[i].image for i in regions.at[at].tolist()]).to(at.device)
+    for at in (
+        ((regions.overlap > cfg.near) & ~regions.own).nonzero()[:, 0].repeat(copies).split(256)
+    ):
+        images = torch.stack([regions.scenes[i].image for i in regions.at[at].tolist()]).to(
+            at.device
+        )
         P, G = regions.boxes[at] if copies == 1 else shaken(regions.boxes[at]), regions.target[at]
         x = warp(images, P, cfg)
         y = net.layers(x if copies == 1 else recoloured(x))[0]
         still = iou(P, G).diagonal() > cfg.near
         parts.append(
-            (torch.cat([y, torch.ones_like(y[:, :1])], 1)[still], P[still], G[still], regions.label[at][still])
+            (
+                torch.cat([y, torch.ones_like(y[:, :1])], 1)[still],
+                P[still],
+                G[still],
+                regions.label[at][still],
+            )
         )
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
@@ -365,7 +433,11 @@ def suppress(scores: Tensor, overlap: Tensor, cfg: Config) -> Tensor:
 
     Scores [C, R] and overlaps [C, R, R], of which each class has its own, to [C, R], whether it is kept.
     """
-    kept, left, row = torch.zeros_like(scores, dtype=torch.bool), scores.clone(), torch.arange(len(scores))
+    kept, left, row = (
+        torch.zeros_like(scores, dtype=torch.bool),
+        scores.clone(),
+        torch.arange(len(scores)),
+    )
     for _ in range(min(cfg.most, scores.shape[1])):
         best = left.argmax(1)
         kept[row, best] |= left[row, best] > -torch.inf
@@ -404,11 +476,17 @@ class Detector:
         layers, checked = self.features(trained), self.features(held)
         proposals = [(held.at == i) & ~held.own for i in range(len(held.scenes))]
         best = -1.0
-        for layer in range(len(layers) > 1, len(layers)):  # of a net fc6 and fc7; pool5 is for the boxes
-            scale = 20 / layers[layer].norm(dim=1).mean()  # ours: so that a cost means the same for all features
+        for layer in range(
+            len(layers) > 1, len(layers)
+        ):  # of a net fc6 and fc7; pool5 is for the boxes
+            scale = (
+                20 / layers[layer].norm(dim=1).mean()
+            )  # ours: so that a cost means the same for all features
             for cost in self.cfg.costs:
                 w = scale * svms(scale * layers[layer], trained.sign, cost)
-                found = [detect(checked[layer][at] @ w, held.boxes[at], self.cfg) for at in proposals]
+                found = [
+                    detect(checked[layer][at] @ w, held.boxes[at], self.cfg) for at in proposals
+                ]
                 mAP = mean_average_precision(found, held.scenes, w.shape[1])
                 if mAP > best:
                     best, self.layer, self.w = mAP, layer, w
@@ -446,14 +524,22 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
     for part, found in parts.items():
         for scene in found:
             image = scene.image.permute(1, 2, 0).numpy()
-            proposals[part].append(torch.from_numpy(selective_search(image, cfg.scales, cfg.regions)))
+            proposals[part].append(
+                torch.from_numpy(selective_search(image, cfg.scales, cfg.regions))
+            )
             done += 0.9 / sum(map(len, parts.values()))
             yield Progress(done, total, "proposing regions")
     yield from recalls(parts, proposals, seeds, data.name)
     yield search_pictured(parts["test"][0], proposals["test"][0], cfg)
-    trained, held = (gather(parts[part], proposals[part], C, cfg, device) for part in ("train", "validation"))
-    objects = gather(other.train, [torch.zeros(0, 4)] * len(other.train), len(other.classes), cfg, device)
-    tests = [(scene, boxes.to(device)) for scene, boxes in zip(data.test, proposals["test"], strict=True)]
+    trained, held = (
+        gather(parts[part], proposals[part], C, cfg, device) for part in ("train", "validation")
+    )
+    objects = gather(
+        other.train, [torch.zeros(0, 4)] * len(other.train), len(other.classes), cfg, device
+    )
+    tests = [
+        (scene, boxes.to(device)) for scene, boxes in zip(data.test, proposals["test"], strict=True)
+    ]
 
     torch.manual_seed(cfg.seed)
     gradients = Detector(None, cfg).fit(trained, held)
@@ -479,7 +565,10 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
             results[name] = [detector(*test) for test in tests]
             done += 0.1
         results["boxes regressed"] = [detector(*test, regress=True) for test in tests]
-        for name, all_found in results.items():  # HOG, in which nothing is random, stands against each seed
+        for (
+            name,
+            all_found,
+        ) in results.items():  # HOG, in which nothing is random, stands against each seed
             mAP = mean_average_precision(all_found, data.test, C)
             yield dict(detector=name, seed=seed, mAP=mAP, layer=detector.layer, data=data.name)
         if seed == cfg.seed:
@@ -502,7 +591,10 @@ def inverse_gap(seed: int) -> float:
 
 
 def recalls(
-    parts: dict[str, Sequence[Scene]], proposals: dict[str, list[Tensor]], seeds: Sequence[int], name: str
+    parts: dict[str, Sequence[Scene]],
+    proposals: dict[str, list[Tensor]],
+    seeds: Sequence[int],
+    name: str,
 ) -> Iterator[Row]:
     """The part of the test objects that some proposal overlaps by half, and that as many random boxes do.
 
@@ -514,8 +606,13 @@ def recalls(
         best: dict[str, list[Tensor]] = {"grouping": [], "random": []}
         for scene, boxes in zip(parts["test"], proposals["test"], strict=True):
             size = sizes[torch.randint(len(sizes), (len(boxes),), generator=draw)]
-            corner = torch.rand(len(boxes), 2, generator=draw) * (scene.image.shape[1] - size).clamp_min(0)
-            for kind, candidates in {"grouping": boxes, "random": torch.cat([corner, corner + size], 1)}.items():
+            corner = torch.rand(len(boxes), 2, generator=draw) * (
+                scene.image.shape[1] - size
+            ).clamp_min(0)
+            for kind, candidates in {
+                "grouping": boxes,
+                "random": torch.cat([corner, corner + size], 1),
+            }.items():
                 best[kind].append(iou(candidates, scene.boxes).amax(0))
         for kind, overlaps in best.items():
             recall = 100 * float((torch.cat(overlaps) >= 0.5).float().mean())
@@ -538,18 +635,33 @@ def search_pictured(scene: Scene, proposals: Tensor, cfg: Config) -> Figure:
     for ax, (title, boxes) in zip(axes, panels.items(), strict=True):
         ax.imshow(painted if "segments" in title else image)
         for i, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-            ax.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=PALETTE[i % len(PALETTE)], linewidth=0.8)
+            ax.plot(
+                [x0, x1, x1, x0, x0],
+                [y0, y0, y1, y1, y0],
+                color=PALETTE[i % len(PALETTE)],
+                linewidth=0.8,
+            )
         ax.set_title(title)
         ax.set_axis_off()
-    return figure("proposals", drawn, "From pixels to segments, to the boxes of all their unions: where objects may be")
+    return figure(
+        "proposals",
+        drawn,
+        "From pixels to segments, to the boxes of all their unions: where objects may be",
+    )
 
 
 def figures(
-    detector: Detector, results: dict[str, list[Found]], tests: list[tuple[Scene, Tensor]], classes: Sequence[str]
+    detector: Detector,
+    results: dict[str, list[Found]],
+    tests: list[tuple[Scene, Tensor]],
+    classes: Sequence[str],
 ) -> Iterator[Figure]:
     """All of the first seed."""
     loose = replace(detector, cfg=replace(detector.cfg, suppress=1.0))
-    lines = {name: precision_recall(found, [scene for scene, _ in tests]) for name, found in results.items()}
+    lines = {
+        name: precision_recall(found, [scene for scene, _ in tests])
+        for name, found in results.items()
+    }
     yield curves("precision-recall", lines, "What part of the detections is right, against the part of the objects found",
                  x="recall", y="precision")  # fmt: skip
     panels: list[tuple[str, Scene, Found | None]] = []
@@ -574,32 +686,49 @@ def precision_recall(found: Sequence[Found], truth: Sequence[Scene]) -> list[tup
         free = torch.ones(len(scene.boxes), dtype=torch.bool)
         for k in f.scores.argsort(descending=True).tolist():
             if f.scores[k] > -1:  # the rest is beyond the margin
-                overlap = iou(f.boxes[k, None].cpu(), scene.boxes)[0] * free * (scene.labels == f.labels[k].cpu())
+                overlap = (
+                    iou(f.boxes[k, None].cpu(), scene.boxes)[0]
+                    * free
+                    * (scene.labels == f.labels[k].cpu())
+                )
                 hit = bool(overlap.max() >= 0.5)
                 free[overlap.argmax()] &= not hit
                 right.append((-float(f.scores[k]), float(hit)))
     hits = np.cumsum([hit for _, hit in sorted(right)])
     total = sum(len(scene.boxes) for scene in truth)
-    return [(float(h / total), float(h / (k + 1))) for k, h in enumerate(hits) if k % 5 == 0] or [(0.0, 0.0)]
+    return [(float(h / total), float(h / (k + 1))) for k, h in enumerate(hits) if k % 5 == 0] or [
+        (0.0, 0.0)
+    ]
 
 
 @torch.no_grad()
-def top_regions(detector: Detector, tests: list[tuple[Scene, Tensor]], units: int = 6, top: int = 10) -> Figure:
+def top_regions(
+    detector: Detector, tests: list[tuple[Scene, Tensor]], units: int = 6, top: int = 10
+) -> Figure:
     """Sec. 3.1: units of fc6 as if each were a detector, the regions that excite it most, one a scene."""
     each = [extract(detector.net, *test, detector.cfg)[1][:, :-1] for test in tests]
     most, mean = torch.stack([y.amax(0) for y in each]), torch.cat(each).mean(0)  # [scenes, H], [H]
-    chosen = (most.amax(0) / (mean + mean.mean() + 1e-9)).argsort(descending=True)[:units].tolist()  # the choosiest
+    chosen = (
+        (most.amax(0) / (mean + mean.mean() + 1e-9)).argsort(descending=True)[:units].tolist()
+    )  # the choosiest
     drawn, axes = canvas(len(chosen), min(top, len(tests)), width=7.0, height=0.75 * len(chosen))
     for row, unit in zip(axes, chosen, strict=True):
         for ax, i in zip(row, most[:, unit].argsort(descending=True).tolist(), strict=False):
             scene, boxes = tests[i]
             seen = (
-                warp(scene.image[None].to(boxes.device), boxes[each[i][:, unit].argmax(), None], detector.cfg)[0] + 0.5
+                warp(
+                    scene.image[None].to(boxes.device),
+                    boxes[each[i][:, unit].argmax(), None],
+                    detector.cfg,
+                )[0]
+                + 0.5
             )
             ax.imshow(seen.permute(1, 2, 0).cpu().clamp(0, 1).numpy())
             ax.set_axis_off()
     return figure(
-        "top-regions", drawn, "The warped regions that excite a unit of fc6 most, a row for each (as in Fig. 4)"
+        "top-regions",
+        drawn,
+        "The warped regions that excite a unit of fc6 most, a row for each (as in Fig. 4)",
     )
 
 

@@ -1,25 +1,44 @@
-"""Plumbing that every implementation needs and no paper is about: device, data, events, statistics, command line."""
+"""What every implementation needs and no paper is about: trials, claims, data, command line."""
 
 from impl.kit import parallel
+from impl.kit.claims import Alike, AtMost, Bound, Claim, Comparison, Identity, NoWorse, judge
 from impl.kit.cli import main
 from impl.kit.device import pick_device
-from impl.kit.events import Event, Figure, Progress, Row
+from impl.kit.events import Arrays, Event, Figure, Progress, Row, TrialEvent, keep_rows
+from impl.kit.protocol import Chosen, Protocol, run_protocol
+from impl.kit.rules import alike, compare, exact, no_worse
 from impl.kit.speed import faster
-from impl.kit.verdicts import Verdict, alike, by_seed, compare, exact, no_worse
+from impl.kit.trials import generator
+from impl.kit.verdicts import Verdict, by_seed
 
 __all__ = [
+    "Alike",
+    "Arrays",
+    "AtMost",
+    "Bound",
+    "Chosen",
+    "Claim",
+    "Comparison",
     "Event",
     "Figure",
+    "Identity",
+    "NoWorse",
     "Progress",
+    "Protocol",
     "Row",
+    "TrialEvent",
     "Verdict",
     "alike",
     "by_seed",
     "compare",
     "exact",
     "faster",
+    "generator",
+    "judge",
+    "keep_rows",
     "main",
     "no_worse",
     "parallel",
     "pick_device",
+    "run_protocol",
 ]

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from impl.kit import parallel
+from impl.kit.broken import Broken, take_out
 from impl.kit.device import pick_device
 from impl.kit.events import Event, Figure, Progress, Row
 from impl.kit.verdicts import Verdict
@@ -21,20 +23,35 @@ Run = Callable[[Any, torch.device], Iterator[Event]]
 Check = Callable[[list[Row]], list[Verdict]]
 
 
-def main(doc: str | None, presets: dict[str, Any], run: Run, check: Check, argv: Sequence[str] | None = None) -> int:
+def main(
+    doc: str | None,
+    presets: dict[str, Any],
+    run: Run,
+    check: Check,
+    broken: Broken | None = None,
+    argv: Sequence[str] | None = None,
+) -> int:
     """Exit status 0 when the run finished, whatever the verdicts; 2 when the settings can't be used."""
     config = next(iter(presets.values()))
     parser = argparse.ArgumentParser(
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings: " + ", ".join(f"{field.name}={getattr(config, field.name)!r}" for field in fields(config)),
+        epilog="settings: "
+        + ", ".join(f"{field.name}={getattr(config, field.name)!r}" for field in fields(config)),
     )
     parser.add_argument("--preset", choices=presets, default="quick")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
     parser.add_argument("--seed", type=int, help="the first seed; the others follow it")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting"
+    )
+    parser.add_argument(
+        "--broken", choices=broken or {}, metavar="CLAIM", help="take the idea of this claim out"
+    )
     parser.add_argument("--out", type=Path, help="folder to write the figures to")
-    parser.add_argument("--json", action="store_true", help="print rows and verdicts as JSON lines, nothing else")
+    parser.add_argument(
+        "--json", action="store_true", help="print rows and verdicts as JSON lines, nothing else"
+    )
     args = parser.parse_args(argv)
     try:
         changes = [item.partition("=")[::2] for item in args.set]
@@ -45,22 +62,11 @@ def main(doc: str | None, presets: dict[str, Any], run: Run, check: Check, argv:
     except ValueError as error:
         parser.error(str(error))
 
-    if parallel.rank():
-        for _ in run(config, device):
-            pass
-        parallel.leave()
-        return 0
-    rows: list[Row] = []
-    show = _print_json if args.json else _Screen(sys.stderr.isatty())
-    for event in run(config, device):
-        if isinstance(event, dict):
-            rows.append(event)
-        elif isinstance(event, Figure) and args.out:
-            args.out.mkdir(parents=True, exist_ok=True)
-            suffix = "" if event.step is None else f"-{event.step:06d}"
-            (args.out / f"{event.name}{suffix}.png").write_bytes(event.png)
-        show(event)
+    with take_out(broken or {}, args.broken, config) as config:
+        rows = _consume(run(config, device), args)
     parallel.leave()
+    if parallel.rank():
+        return 0
     verdicts = check(rows)
     if args.json:
         for verdict in verdicts:
@@ -68,6 +74,23 @@ def main(doc: str | None, presets: dict[str, Any], run: Run, check: Check, argv:
     else:
         print(table(verdicts))
     return 0
+
+
+def _consume(events: Iterator[Event], args: argparse.Namespace) -> list[Row]:
+    """Shows the events, writes the figures, and returns the rows; silent in all processes but the first."""
+    if parallel.rank():
+        return [event for event in events if isinstance(event, dict)]
+    rows: list[Row] = []
+    show = _print_json if args.json else _Screen(sys.stderr.isatty())
+    for event in events:
+        if isinstance(event, dict):
+            rows.append(event)
+        elif isinstance(event, Figure) and args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+            suffix = "" if event.step is None else f"-{event.step:06d}"
+            (args.out / f"{event.name}{suffix}.png").write_bytes(event.png)
+        show(event)
+    return rows
 
 
 def change(config: Any, changes: dict[str, str]) -> Any:
@@ -106,13 +129,19 @@ def table(verdicts: Sequence[Verdict]) -> str:
         for v in verdicts
     ]  # fmt: skip
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *body]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in [head, *body]
+    ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}" if value == int(value) and abs(value) >= 1000 else f"{value:.4g}"
+    if value is None:
+        return "-"
+    whole = math.isfinite(value) and value == int(value)
+    return f"{value:,.0f}" if whole and abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _effect(v: Verdict) -> str:
@@ -137,12 +166,21 @@ class _Screen:
             if self.live:
                 left = seconds * (event.total - event.done) / event.done if event.done else 0.0
                 bar = "#" * round(24 * event.done / event.total)
-                print(f"\r\033[K[{bar:<24}] {seconds:4.0f} s, {left:.0f} s left  {event.note}", end="", file=sys.stderr)
+                print(
+                    f"\r\033[K[{bar:<24}] {seconds:4.0f} s, {left:.0f} s left  {event.note}",
+                    end="",
+                    file=sys.stderr,
+                )
             elif seconds - self.shown >= 5 or event.done >= event.total:
                 self.shown = seconds
-                print(f"{event.done / event.total:4.0%} {seconds:4.0f} s  {event.note}", file=sys.stderr)
+                print(
+                    f"{event.done / event.total:4.0%} {seconds:4.0f} s  {event.note}",
+                    file=sys.stderr,
+                )
             if self.live and event.done >= event.total:
                 print(file=sys.stderr)
         elif isinstance(event, dict):
-            text = "  ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in event.items())
+            text = "  ".join(
+                f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in event.items()
+            )
             print(("\r\033[K" if self.live else "") + text)

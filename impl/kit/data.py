@@ -4,6 +4,7 @@
 user's cache folder. Every file downloaded is checked against its SHA-256.
 """
 
+import functools
 import gzip
 import hashlib
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
+from impl.kit.trials import generator
 
 MNIST_FILES = {  # name: SHA-256
     "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -45,6 +48,33 @@ class Images:
         return Images(self.name, *tensors)
 
 
+@dataclass(frozen=True)
+class Split:
+    """Three disjoint sets: what nets are trained on, chosen by, and judged by."""
+
+    x_train: Tensor
+    y_train: Tensor
+    x_val: Tensor
+    y_val: Tensor
+    x_test: Tensor
+    y_test: Tensor
+
+
+def draw_split(data: Images, n: int, validation: int, seed: int) -> Split:
+    """`n` training images and some for validation, drawn by the seed; the test images are the source's.
+
+    There are `validation` of the latter, but at most a fifth of all that aren't for testing. Raises
+    ValueError if fewer than `n` are left.
+    """
+    order = torch.randperm(len(data.x_train), generator=generator(seed, "data"))
+    validation = min(validation, len(order) // 5)
+    val, train = order[:validation], order[validation : validation + n]
+    if len(train) < n:
+        raise ValueError(f"{data.name} has {len(train)} images left to train on; {n} are too many")
+    x, y = data.x_train, data.y_train
+    return Split(x[train], y[train], x[val], y[val], data.x_test, data.y_test)
+
+
 def handwriting(name: str) -> Images:
     """`mnist`, `digits`, or `auto`: MNIST if it can be had, else the small digits that scikit-learn bundles."""
     if name == "digits":
@@ -59,6 +89,7 @@ def handwriting(name: str) -> Images:
         return digits()
 
 
+@functools.cache
 def digits() -> Images:
     """1,797 digits of 8 x 8 from scikit-learn (UCI's Optical Recognition); ours: the last 500 are for testing."""
     from sklearn.datasets import load_digits
@@ -69,6 +100,7 @@ def digits() -> Images:
     return Images("digits", x[:-500], y[:-500], x[-500:], y[-500:])
 
 
+@functools.cache
 def mnist() -> Images:
     """MNIST: 60,000 training and 10,000 test images of 28 x 28.
 
@@ -86,24 +118,52 @@ def mnist() -> Images:
 
 
 def photographs(name: str) -> Images:
-    """`cifar10`: 10,000 training and 1,000 test images [3, 32, 32] of CIFAR-10; `auto` falls back on `handwriting`.
+    """`cifar10`, `cifar10-subset`, or what `handwriting` knows; `auto` is the subset where it can be had.
 
-    They are read from `KB_DATA/cifar10-subset/cifar10_subset.npz`, which isn't downloaded: the fixed subset was made once,
-    a thousand images a class. Raises DataUnavailable for `cifar10` where the file isn't there.
+    Raises DataUnavailable where a file of CIFAR-10 isn't there: none is downloaded.
     """
-    if name not in ("cifar10", "auto"):
-        return handwriting(name)
-    path = Path(os.environ.get("KB_DATA", cache())) / "cifar10-subset" / "cifar10_subset.npz"
-    if not path.exists():
-        if name == "auto":
-            return handwriting("auto")
-        raise DataUnavailable(f"{path} is not there; put it there, or choose data=auto")
-    with np.load(path) as arrays:
+    if name == "cifar10":
+        return cifar10()
+    if name == "cifar10-subset" or (name == "auto" and _subset().exists()):
+        return cifar10_subset()
+    return handwriting(name)
+
+
+@functools.cache
+def cifar10() -> Images:
+    """CIFAR-10: 50,000 training and 10,000 test images [3, 32, 32], from its binary version."""
+    folder = Path(os.environ.get("KB_DATA", cache())) / "cifar-10-batches-bin"
+    records = []
+    for name in [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]:
+        if not (folder / name).exists():
+            raise DataUnavailable(
+                f"{folder / name} is not there; unpack cifar-10-binary.tar.gz from "
+                f"https://www.cs.toronto.edu/~kriz/cifar.html there, or choose data=auto"
+            )
+        content = np.fromfile(folder / name, np.uint8)
+        if len(content) % 3073:
+            raise DataUnavailable(f"{folder / name} is not a file of CIFAR-10; unpack it again")
+        records.append(torch.from_numpy(content.reshape(-1, 3073)))  # a byte for the label
+    train, test = torch.cat(records[:-1]), records[-1]
+    x_train, x_test = (part[:, 1:].reshape(-1, 3, 32, 32).float() / 255 for part in (train, test))
+    return Images("cifar10", x_train, train[:, 0].long(), x_test, test[:, 0].long())
+
+
+@functools.cache
+def cifar10_subset() -> Images:
+    """10,000 training and 1,000 test images of CIFAR-10: a thousand and a hundred of each class."""
+    if not _subset().exists():
+        raise DataUnavailable(f"{_subset()} is not there; put it there, or choose data=auto")
+    with np.load(_subset()) as arrays:
         x_train, y_train, x_test, y_test = (
             torch.from_numpy(arrays[key]) for key in ("x_train", "y_train", "x_test", "y_test")
         )
     x_train, x_test = (x.permute(0, 3, 1, 2).float() / 255 for x in (x_train, x_test))
-    return Images("cifar10", x_train, y_train.long(), x_test, y_test.long())
+    return Images("cifar10-subset", x_train, y_train.long(), x_test, y_test.long())
+
+
+def _subset() -> Path:
+    return Path(os.environ.get("KB_DATA", cache())) / "cifar10-subset" / "cifar10_subset.npz"
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -134,7 +194,9 @@ def fetch(folder: str, name: str, mirror: str, sha256: str) -> Path:
             f"put the file into one of the two, or choose data=digits"
         ) from None
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise DataUnavailable(f"{mirror + name} gave another file than the one expected; nothing was kept")
+        raise DataUnavailable(
+            f"{mirror + name} gave another file than the one expected; nothing was kept"
+        )
     cached.parent.mkdir(parents=True, exist_ok=True)
     partial = cached.with_name(f"{name}.{os.getpid()}.part")
     partial.write_bytes(content)

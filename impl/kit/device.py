@@ -28,5 +28,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if device.type not in here:
         raise ValueError(f"this machine has no {name}; use auto, or one of: {', '.join(here)}")
     if device.index and device.index >= torch.accelerator.device_count():
-        raise ValueError(f"this machine has {torch.accelerator.device_count()} {device.type} devices, numbered from 0")
+        raise ValueError(
+            f"this machine has {torch.accelerator.device_count()} {device.type} devices, numbered from 0"
+        )
     return device

@@ -16,10 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 INK = "#808792"
-PALETTE = ("#3b82c4", "#e07b39", "#2f9e77", "#a56cc1", "#c9a227", "#d1495b")  # the idea first, its baseline second
+PALETTE = (
+    "#3b82c4",
+    "#e07b39",
+    "#2f9e77",
+    "#a56cc1",
+    "#c9a227",
+    "#d1495b",
+)  # the idea first, its baseline second
 
 
-def canvas(rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 3.2) -> tuple["Canvas", Any]:
+def canvas(
+    rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 3.2
+) -> tuple["Canvas", Any]:
     """A figure in the house's style and its axes: one, or an array of them. Sizes are in inches, at 144 dots each."""
     from cycler import cycler
     from matplotlib import rc_context
@@ -69,7 +78,11 @@ def tiles(images: Tensor, columns: int, *, symmetric: bool = False) -> Tensor:
     rows = -(-N // columns)
     sheet = torch.full((rows * columns, H + 1, W + 1), torch.nan)
     sheet[:N, :H, :W] = x.reshape(N, H, W)
-    return sheet.reshape(rows, columns, H + 1, W + 1).transpose(1, 2).reshape(rows * (H + 1), columns * (W + 1))
+    return (
+        sheet.reshape(rows, columns, H + 1, W + 1)
+        .transpose(1, 2)
+        .reshape(rows * (H + 1), columns * (W + 1))
+    )
 
 
 def sheets(
@@ -82,10 +95,15 @@ def sheets(
     step: int | None = None,
 ) -> Figure:
     """Side by side, one sheet of small grey images [N, H, W] for each title: filters, samples, reconstructions."""
-    drawn, axes = canvas(1, len(panels), width=7.0, height=0.4 + 7.0 / len(panels) * _aspect(panels, columns))
+    drawn, axes = canvas(
+        1, len(panels), width=7.0, height=0.4 + 7.0 / len(panels) * _aspect(panels, columns)
+    )
     for ax, (title, images) in zip(_list(axes), panels.items(), strict=True):
         ax.imshow(
-            tiles(images, columns, symmetric=symmetric).numpy(), cmap="RdBu_r" if symmetric else "gray", vmin=0, vmax=1
+            tiles(images, columns, symmetric=symmetric).numpy(),
+            cmap="RdBu_r" if symmetric else "gray",
+            vmin=0,
+            vmax=1,
         )
         ax.set_title(title)
         ax.set_axis_off()
@@ -115,4 +133,7 @@ def _list(axes: Any) -> list[Any]:
 
 
 def _aspect(panels: dict[str, Tensor], columns: int) -> float:
-    return max(-(-len(images) // columns) * images.shape[1] / (columns * images.shape[2]) for images in panels.values())
+    return max(
+        -(-len(images) // columns) * images.shape[1] / (columns * images.shape[2])
+        for images in panels.values()
+    )

@@ -51,9 +51,13 @@ def average(tensors: Sequence[Tensor]) -> None:
     """Puts into each tensor its mean over the processes; the same bits in all of them."""
     if world() == 1:
         return
-    together = torch.cat([t.flatten() for t in tensors])  # one message instead of one for each tensor
+    together = torch.cat(
+        [t.flatten() for t in tensors]
+    )  # one message instead of one for each tensor
     dist.all_reduce(together)
-    for t, mean in zip(tensors, (together / world()).split([t.numel() for t in tensors]), strict=True):
+    for t, mean in zip(
+        tensors, (together / world()).split([t.numel() for t in tensors]), strict=True
+    ):
         t.copy_(mean.view_as(t))
 
 

@@ -15,9 +15,17 @@ Pairs = list[tuple[list[str], list[str]]]
 
 
 def grammar(n: int) -> Pairs:
-    """Unique pairs of English and French: agreement of article, adjective and verb, adjectives behind, ne ... pas."""
+    """Unique pairs of English and French: agreement of article, adjective and verb, adjectives behind, ne ... jamais."""
     who = dict(i="je -e", you="tu -es", he="il -e", she="elle -e", we="nous -ons", they="ils -ent")
-    verbs = dict(watch="regard", carry="port", find="trouv", show="montr", wash="lav", keep="gard", leave="quitt")
+    verbs = dict(
+        watch="regard",
+        carry="port",
+        find="trouv",
+        show="montr",
+        wash="lav",
+        keep="gard",
+        leave="quitt",
+    )
     nouns = dict(dog="chien", cat="chat", book="livre", bread="pain", coat="manteau")
     nouns_f = dict(house="maison", car="voiture", table="table", flower="fleur", key="clef")
     behind = dict(green="vert", black="noir", heavy="lourd", warm="chaud", blue="bleu")
@@ -29,7 +37,11 @@ def grammar(n: int) -> Pairs:
         return words[int(torch.randint(len(words), (), generator=draw))]
 
     def thing() -> tuple[list[str], list[str]]:
-        noun, article, adjective = pick([*nouns, *nouns_f]), pick([*articles]), pick([*behind, *before, "", ""])
+        noun, article, adjective = (
+            pick([*nouns, *nouns_f]),
+            pick([*articles]),
+            pick([*behind, *before, "", ""]),
+        )
         f = noun in nouns_f
         french = [(behind | before)[adjective] + "e" * f] if adjective else []
         name, the = (nouns | nouns_f)[noun], articles[article][f]
@@ -42,7 +54,10 @@ def grammar(n: int) -> Pairs:
         subject, verb, negated = pick([*who]), pick([*verbs]), pick(["yes", "no", "no"]) == "yes"
         il, ending = who[subject].split(" -")
         s = ("es" if verb.endswith("h") else "s") if subject in ("he", "she") else ""
-        english, french = [subject, *(["never"] if negated else []), verb + s], [verbs[verb] + ending]
+        english, french = (
+            [subject, *(["never"] if negated else []), verb + s],
+            [verbs[verb] + ending],
+        )
         for joint, et in [([], []), (["and"], ["et"])][:things]:
             e, f = thing()
             english, french = [*english, *joint, *e], [*french, *et, *f]
@@ -55,7 +70,10 @@ def grammar(n: int) -> Pairs:
         if form == "two clauses":
             joint = pick(["but", "when"])
             e, f = clause(things=1)
-            english, french = [*english, joint, *e], [*french, dict(but="mais", when="quand")[joint], *f]
+            english, french = (
+                [*english, joint, *e],
+                [*french, dict(but="mais", when="quand")[joint], *f],
+            )
         made[" ".join(english)] = english, french
     return list(made.values())
 
@@ -64,13 +82,20 @@ def tatoeba(n: int, frequent: int = 600) -> Pairs:
     """Short sentences of frequent words. Raises DataUnavailable if KB_DATA hasn't got them."""
     path = Path(os.environ.get("KB_DATA", "")) / "fra-eng" / "fra-eng.zip"
     if "KB_DATA" not in os.environ or not path.exists():
-        raise DataUnavailable("fra-eng/fra-eng.zip is not in KB_DATA; put it there, or choose data=grammar")
+        raise DataUnavailable(
+            "fra-eng/fra-eng.zip is not in KB_DATA; put it there, or choose data=grammar"
+        )
     text = zipfile.ZipFile(path).read("fra.txt").decode().lower()
     lines = [line.split("\t")[:2] for line in text.splitlines()]
     pairs = [(re.findall(r"[\w'’-]+|[.?!]", e), re.findall(r"[\w'’-]+|[.?!]", f)) for e, f in lines]
     pairs = [(e, f) for e, f in pairs if 3 <= len(e) <= 8 and 3 <= len(f) <= 10]
-    known = [{w for w, _ in Counter(w for p in pairs for w in p[s]).most_common(frequent)} for s in (0, 1)]
-    unique = {" ".join(e): (e, f) for e, f in pairs if known[0].issuperset(e) and known[1].issuperset(f)}
+    known = [
+        {w for w, _ in Counter(w for p in pairs for w in p[s]).most_common(frequent)}
+        for s in (0, 1)
+    ]
+    unique = {
+        " ".join(e): (e, f) for e, f in pairs if known[0].issuperset(e) and known[1].issuperset(f)
+    }
     kept = list(unique.values())
     order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(1)).tolist()
     return [kept[i] for i in order[:n]]
@@ -81,14 +106,18 @@ class Corpus:
 
     def __init__(self, name: str, n: int):
         try:
-            self.name, pairs = ("grammar", grammar(n)) if name == "grammar" else ("fra-eng", tatoeba(n))
+            self.name, pairs = (
+                ("grammar", grammar(n)) if name == "grammar" else ("fra-eng", tatoeba(n))
+            )
         except DataUnavailable:
             if name != "auto":
                 raise
             self.name, pairs = "grammar", grammar(n)
         sides = [[e for e, _ in pairs], [[*f, "."] if f[-1] != "." else f for _, f in pairs]]
         self.words = [["", ".", *sorted({w for p in side for w in p} - {"."})] for side in sides]
-        self.source, self.target = (number(side, words) for side, words in zip(sides, self.words, strict=True))
+        self.source, self.target = (
+            number(side, words) for side, words in zip(sides, self.words, strict=True)
+        )
 
     def say(self, phrase: Tensor, side: int) -> str:
         return " ".join(self.words[side][i] for i in phrase.tolist() if i > 0)

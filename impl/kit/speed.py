@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 
-def faster(net: nn.Module, device: torch.device, *, bf16: bool, compile: bool) -> Callable[[Tensor], Tensor]:
+def faster(
+    net: nn.Module, device: torch.device, *, bf16: bool, compile: bool
+) -> Callable[[Tensor], Tensor]:
     """The net's answers while it is trained, in float32 whatever they were computed in.
 
     Products and convolutions in bfloat16 keep float32's range and three digits; weights and gradients stay as they are.
@@ -35,7 +37,9 @@ def _compiled(net: nn.Module) -> Callable[[Tensor], Tensor]:
         try:
             y: Tensor = compiled(x)
         except torch._dynamo.exc.TorchDynamoException as error:
-            raise RuntimeError(f"torch.compile fails on this machine: {error}; run it with compile=false") from error
+            raise RuntimeError(
+                f"torch.compile fails on this machine: {error}; run it with compile=false"
+            ) from error
         return y
 
     return answer

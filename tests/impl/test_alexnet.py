@@ -1,4 +1,4 @@
-"""AlexNet: sizes, the normalization's equation against torch's operator, nets side by side, augmentation, broken ideas."""
+"""AlexNet: sizes, response normalization against torch's, augmentation, and the broken ideas."""
 
 from dataclasses import replace
 
@@ -9,215 +9,214 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from impl import alexnet
 from impl.alexnet import (
-    BARE,
-    ONE_TOWER,
-    PAPER,
+    BROKEN,
+    CARDS,
     SMOKE,
-    Config,
-    Kind,
-    Nets,
-    Pictures,
+    ResponseNormalization,
+    augment,
+    build,
+    centre,
     check,
-    errors,
+    init_as_published,
     load,
-    normalized,
     race,
     run,
-    side_by_side,
-    start,
     train,
 )
-from impl.kit import Row
-from impl.kit.data import DataUnavailable, Images
+from impl.kit import Row, Verdict
+from impl.kit.broken import take_out
+from impl.kit.data import Split
 
 CPU = torch.device("cpu")
+ONE_TOWER = dict(C=(64, 192, 384, 256, 256))  # the version in common use today
 
 
-def digits(cfg: Config = SMOKE) -> Pictures:
-    return Pictures(load("digits", CPU), cfg, cfg.n, CPU, scaled=True)
+def parameters(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
 
 
-def noise(channels: int = 3, name: str = "cifar10") -> Pictures:
-    draw = torch.Generator().manual_seed(0)
-    x, y = torch.rand(400, channels, 32, 32, generator=draw), torch.randint(10, (400,), generator=draw)
-    return Pictures(Images(name, x, y, x[:20], y[:20]), SMOKE, 100, CPU, scaled=False)
-
-
-@pytest.mark.parametrize(("cfg", "count"), [(PAPER, 60_965_224), (ONE_TOWER, 61_100_840)])
-def test_parameters(cfg: Config, count: int) -> None:
+def test_the_published_net_and_the_one_in_common_use() -> None:
     with torch.device("meta"):
-        net = Nets(cfg, Kind(), channels=3, K=1000, side=224)
-        assert net(torch.empty(2, 3, 224, 224)).shape == (1, 2, 1000)
-    assert sum(p.numel() for p in net.parameters()) == count
+        net, tower = build(groups=CARDS), build(**ONE_TOWER)
+        assert net(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
+    assert (parameters(net), parameters(tower)) == (60_965_224, 61_100_840)
 
 
-def test_layers_answer_with_as_many_numbers_as_fig_2_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """But for the first, which is 55 x 55 x 96 = 290,400 when its kernels lie 4 pixels apart, where Fig. 2 has 253,440."""
-    sizes: list[int] = []
-    monkeypatch.setattr(torch, "relu", lambda x: sizes.append(x.numel()) or x)
+def test_layers_answer_with_as_many_numbers_as_fig_2_says() -> None:
+    """But for the first: with kernels 4 pixels apart it has 55 x 55 x 96 = 290,400, not 253,440."""
+    sizes, x = [], torch.empty(1, 3, 224, 224, device="meta")
     with torch.device("meta"):
-        Nets(PAPER, Kind(), channels=3, K=1000, side=224)(torch.empty(1, 3, 224, 224))
+        for layer in build(groups=CARDS):
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                sizes.append(x.numel())
     assert sizes == [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096]
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 3), st.floats(1e-5, 1.0), st.integers(0, 99))
-def test_normalization_is_torchs_whose_alpha_is_divided_by_n(C: int, N: int, alpha: float, seed: int) -> None:
-    a = 10 * torch.randn(2, N * C, 3, 3, generator=torch.Generator().manual_seed(seed))
-    theirs = nn.LocalResponseNorm(5, alpha=5 * alpha, beta=0.75, k=2.0)
-    expected = torch.cat([theirs(part) for part in a.split(C, 1)], 1)
-    assert torch.allclose(normalized(a, N, alpha), expected, rtol=1e-4, atol=1e-5)
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 12), st.sampled_from([1, 3, 5]), st.floats(1e-4, 1.0), st.integers(0, 99))
+def test_normalization_is_torchs(C: int, n: int, alpha: float, seed: int) -> None:
+    """torch divides alpha by the number of neighbours."""
+    torch.manual_seed(seed)
+    a = 3 * torch.randn(2, C, 4, 5)
+    theirs = nn.LocalResponseNorm(n, alpha * n, 0.75, 2.0)
+    torch.testing.assert_close(ResponseNormalization(C, alpha, n)(a), theirs(a))
 
 
-def test_a_scaled_net_normalizes_as_a_raw_one() -> None:
-    """Deviation 3: answers to intensities 64 times smaller are divided by as much, if alpha is 64^2 times larger."""
-    a = 100 * torch.rand(2, 16, 3, 3)
-    assert torch.allclose(normalized(a / 64, alpha=64**2 * 1e-4), normalized(a) / 64)
+def test_a_card_sees_only_its_own_maps() -> None:
+    net = build((4, 6), (3, 3), (1, 2), 1, 0, (5,), 2, 16, 3, parts=())
+    x = torch.randn(1, 4, 7, 7, requires_grad=True)
+    second = net[3]
+    assert isinstance(second, nn.Conv2d) and second.groups == 2
+    (gradient,) = torch.autograd.grad(second(x)[:, :3].sum(), x)
+    assert gradient[:, :2].any() and not gradient[:, 2:].any()
 
 
-def test_overlapping_pooling_gives_maps_of_equal_size() -> None:
-    with torch.device("meta"):
-        for cfg, side, channels in ((PAPER, 224, 3), (SMOKE, 28, 1)):
-            shapes = [[p.shape for p in Nets(cfg, replace(Kind(), pooling=p), channels, 10, side).parameters()]
-                      for p in (True, False)]  # fmt: skip
-            assert shapes[0] == shapes[1]
+def test_overlapping_windows_and_others() -> None:
+    sizes = {}
+    for parts in ((), ("pooling",)):
+        net = build((4, 4), (7, 5), (1, 1), 2, 0, (8,), 3, 28, 10, parts=parts)
+        sizes[parts] = [m.kernel_size for m in net if isinstance(m, nn.MaxPool2d)]
+        assert net(torch.randn(2, 3, 28, 28)).shape == (2, 10)
+    assert sizes == {(): [2, 2], ("pooling",): [3, 3]}
 
 
-def test_nets_side_by_side_are_each_alone() -> None:
-    cfg, data = replace(SMOKE, updates=6), digits()
-    kind = replace(Kind(), dropout=False)  # whose masks would be others
-    three, alone = start(cfg, kind, data, [5, 6, 7]), start(cfg, kind, data, [6])
-    for nets, seeds, rates in ((three, [5, 6, 7], [0.1, 0.01, 0.02]), (alone, [6], [0.01])):
-        for step in train(nets, data, seeds, rates, cfg.decay):
-            if step == 6:
-                break
-    x = data.middle(data.centred(data.images.x_test[:40]))
-    assert torch.allclose(three(side_by_side([x] * 3))[1], alone(x)[0], atol=1e-4)
-
-
-def test_the_halves_of_a_net_are_kept_apart_as_well() -> None:
-    """Sec. 3.5: in a layer cut in two, the first half of the kernels doesn't see the second half of the maps."""
-    cfg = replace(SMOKE, C=(4, 4), groups=(1, 2), spread=0.1)
-    net = Nets(cfg, BARE, channels=1, K=10, side=28, N=2).start([0, 1])
-    y = torch.randn(1, 8, 5, 5, requires_grad=True)
-    F.conv2d(y, net.W[1], groups=4)[:, :2].sum().backward()
-    assert y.grad is not None and y.grad[:, :2].abs().sum() > 0 and not y.grad[:, 2:].any()
-
-
-def test_the_updates_are_those_of_torch() -> None:
-    """Sec. 5's rule keeps the rate inside the momentum; at a constant rate it is torch's."""
-    cfg, data = replace(SMOKE, updates=100), digits()
-    ours, theirs = start(cfg, BARE, data, [1]), start(cfg, BARE, data, [1])
-    for step in train(ours, data, [1], [0.02], decay=0.1):
-        if step == 8:
-            break
-    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.02, momentum=cfg.momentum, weight_decay=0.1)
-    for _, (x, y) in zip(range(8), data.batches([1], cfg.batch, augment=False), strict=False):
-        optimizer.zero_grad()
-        F.cross_entropy(theirs(x)[0], y[0]).backward()
-        optimizer.step()
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
-
-
-def test_dropout_halves_the_answers_at_test() -> None:
-    data = digits()
-    with_, without = (start(SMOKE, replace(Kind(), dropout=d), data, [0]) for d in (True, False))
-    x = torch.randn(5, 1, 28, 28)
-    assert torch.allclose(with_.eval().hidden(x), 0.5 * without.eval().hidden(x))
+def test_first_weights_as_published() -> None:
     torch.manual_seed(0)
-    kept = with_.train().hidden(x)
-    assert (kept == 0).sum() > (without.hidden(x) == 0).sum()
+    relu, tanh = (
+        build((64, 64), (5, 5), (1, 1), 1, 0, (300,), 3, 28, 10, unit=unit, parts=())
+        for unit in ("relu", "tanh")
+    )
+    for net, ones in ((relu, [0, 1, 1, 0]), (tanh, [0, 0, 0, 0])):
+        init_as_published(net)
+        weighted = [m for m in net if isinstance(m, nn.Conv2d | nn.Linear)]
+        assert [float(m.get_parameter("bias").detach().unique()) for m in weighted] == ones
+        assert weighted[1].weight.std().item() == pytest.approx(0.01, rel=0.02)
 
 
-def test_augmented_images_are_crops_reflections_and_one_colour_each() -> None:
-    data = noise()
-    data.colours.zero_()
-    x = data.images.x_train[:1].expand(300, -1, -1, -1)
-    seen = data.augmented(x, torch.Generator().manual_seed(0))
-    crops = {c.numpy().tobytes() for c in seen}
-    possible = [x[0, :, i : i + 28, j : j + 28] for i in range(5) for j in range(5)]
-    assert crops == {p.contiguous().numpy().tobytes() for q in possible for p in (q, q.flip(2))}, "50 of them, all seen"
-    data = noise()
-    data.margin, data.mirrored, data.side = 0, False, 32
-    shift = data.augmented(x, torch.Generator().manual_seed(0)) - x
-    assert torch.allclose(shift, shift.mean((2, 3), keepdim=True).expand_as(shift), atol=1e-3), "one for all pixels"
+def pictures(channels: int = 3) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.rand(400, channels, 32, 32, generator=draw)
+    return x, torch.eye(channels)
 
 
-def test_the_colours_are_principal_components_times_their_variance() -> None:
-    data = noise()
-    p = data.colours / data.colours.norm(dim=0)
-    pixels = data.images.x_train.transpose(0, 1).flatten(1)
-    assert torch.allclose(p.T @ p, torch.eye(3), atol=1e-4)
-    assert torch.allclose(torch.cov(p.T @ pixels).diagonal(), data.colours.norm(dim=0), rtol=1e-2)
+def test_patches_are_windows_of_the_image_and_some_are_mirrored() -> None:
+    x, _ = pictures()
+    seen = augment(x, torch.zeros(3, 3), torch.Generator().manual_seed(1))
+    assert seen.shape == (400, 3, 28, 28)
+    windows = x.unfold(2, 28, 1).unfold(3, 28, 1)  # [400, 3, 5, 5, 28, 28]
+    mirrored = 0
+    for image, all_windows in zip(seen[:60], windows[:60], strict=True):
+        flat = all_windows.permute(1, 2, 0, 3, 4).flatten(0, 1)
+        straight = (flat == image).flatten(1).all(1).any()
+        turned = (flat == image.flip(2)).flatten(1).all(1).any()
+        assert straight or turned
+        mirrored += bool(turned)
+    assert 15 < mirrored < 45
 
 
 def test_handwriting_is_not_mirrored() -> None:
-    x = torch.arange(32.0).expand(200, 1, 32, 32)  # brighter to the right
-    for data, mirrored in ((noise(1), 1), (digits(), 0)):
-        seen = data.augmented(x, torch.Generator().manual_seed(0))
-        assert (seen[:, 0, 0, 0] > seen[:, 0, 0, -1]).any() == mirrored
+    x = torch.arange(32.0).expand(50, 1, 32, 32)  # brighter to the right
+    seen = augment(x, torch.zeros(1, 1), torch.Generator().manual_seed(0))
+    assert (seen[..., 1:] > seen[..., :-1]).all()
 
 
-def test_the_crossing_lies_between_two_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
-    """90, 50 and 20% after 0, 1 and 2 updates: 25% is reached after 1 + 25/30 of them."""
-    data, measured = digits(), iter([90.0, 50.0, 20.0])
-    monkeypatch.setattr("impl.alexnet.errors", lambda *_: torch.tensor([next(measured)]))
-    nets = start(SMOKE, BARE, data, [0])
-    *_, (epoch, _, reached) = race(nets, data, [0], [0.01], limit=9, enough=1)
-    per_epoch = data.n // SMOKE.batch
-    assert epoch == 2 / per_epoch
-    assert reached.item() == pytest.approx((1 + 25 / 30) / per_epoch)
+def test_colours_change_along_their_principal_components() -> None:
+    """One draw for all pixels of an image, with the covariance 0.01 lambda_i^2 p_i p_i^T."""
+    x, _ = pictures()
+    components = torch.tensor([[3.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
+    plain, tinted = (
+        augment(x.repeat(10, 1, 1, 1), colours, torch.Generator().manual_seed(2))
+        for colours in (torch.zeros(3, 3), components)
+    )
+    tint = tinted - plain
+    torch.testing.assert_close(tint, tint[..., :1, :1].expand_as(tint), atol=1e-5, rtol=0)
+    covariance = torch.cov(tint[..., 0, 0].T)
+    torch.testing.assert_close(covariance, 0.01 * components @ components.T, atol=0.02, rtol=0.1)
 
 
-def test_errors_count_the_nets_own_images() -> None:
-    data = digits()
-    nets = start(SMOKE, Kind(), data, [0, 1])
-    x = data.middle(data.centred(data.images.x_test[:30]))
-    guess = torch.stack([nets.eval()(side_by_side([x, x]))[i].argmax(1) for i in range(2)])
-    assert errors(nets, x, guess).tolist() == errors(nets, side_by_side([x, x]), guess).tolist() == [0.0, 0.0]
+@pytest.mark.parametrize("raw", [False, True])
+def test_intensities_are_centred_and_scaled_or_raw(raw: bool) -> None:
+    split, colours = load(SMOKE, CPU, 0, raw=raw)
+    x = split.x_train
+    assert x.shape == (100, 1, 32, 32) and centre(x).shape == (100, 1, 28, 28)
+    torch.testing.assert_close(x.mean(0), torch.zeros(1, 32, 32), atol=1e-3, rtol=0)
+    if raw:
+        assert 40 < x.std() < 128
+    else:
+        assert x.std().item() == pytest.approx(1.0, rel=1e-4)
+    assert colours.shape == (1, 1) and float(colours.abs()) > 0
 
 
-def test_what_paper_would_need_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    monkeypatch.setenv("KB_DATA", str(tmp_path))
-    with pytest.raises(DataUnavailable, match=r"1\.2 million"):
-        load("ilsvrc2010", CPU)
+def test_the_race_ends_at_the_target_between_two_looks() -> None:
+    """A net that is told the answers step by step: 100, then 10 percent errors."""
+    x, y = torch.zeros(64, 1, 32, 32), torch.zeros(64, dtype=torch.long)
+    split = Split(x, y, x, y, x, y)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    nn.init.zeros_(net[1].weight)
+    with torch.no_grad():
+        net[1].bias.copy_(torch.tensor([0.0, 0.3, *[-9.0] * 8]))
+    cfg = replace(SMOKE, n_race=64, race_epochs=10)
+    rows = list(race(net, split, 0.05, 0, cfg, raw=False))
+    looks = [row for row in rows if "epoch" in row]
+    assert looks[-1]["train_error"] == 0 and looks[-2]["train_error"] == 100
+    before, last = (float(row["epoch"]) for row in looks[-2:])
+    assert float(rows[-1]["epochs"]) == pytest.approx(before + 0.75 * (last - before))
 
 
-def rows(relu: float, tanh: float, raw_relu: float, raw_tanh: float, whole: float, ablated: float) -> list[Row]:
-    """As five seeds could give them."""
-    made: list[Row] = [dict(counted="two cards", parameters=60_965_224)]
-    for seed in range(5):
-        for unit, epochs, error in (("relu", relu, raw_relu), ("tanh", tanh, raw_tanh)):
-            made.append(dict(net=unit, inputs="scaled", seed=seed, epochs=epochs + 0.1 * seed, reached=epochs < 40))
-            made.append(dict(net=unit, inputs="raw", seed=seed, epochs=9.0, reached=False, last_error=error + seed % 2))
-        for part in ("pooling", "normalization", "dropout", "augmentation"):
-            made.append(dict(net="whole", seed=seed, test_error=whole + seed))
-            made.append(dict(net=f"no {part}", seed=seed, test_error=ablated + seed))
-    return made
+def test_updates_are_torchs_with_a_rate_that_falls_twice() -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(8, 5), torch.randint(3, (8,))
+    net = nn.Linear(5, 3)
+    w = net.weight.detach().clone()
+    b = net.bias.detach().clone()
+    v, c = torch.zeros_like(w), torch.zeros_like(b)
+    cfg = replace(SMOKE, weight_decay=0.1)
+    list(train(net, iter([(x, y)] * 12), 0.1, 12, cfg, bare=False))
+    for step in range(12):
+        rate = 0.1 / 10 ** ((step >= 8) + (step >= 10))
+        error = (x @ w.T + b).softmax(1) - F.one_hot(y, 3)
+        v = 0.9 * v + error.T @ x / 8 + 0.1 * w
+        c = 0.9 * c + error.mean(0) + 0.1 * b
+        w, b = w - rate * v, b - rate * c
+    torch.testing.assert_close(net.weight.detach(), w, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(net.bias.detach(), b, atol=1e-5, rtol=1e-4)
 
 
-def test_ideas_that_work_are_reproduced_and_ideas_that_do_not_are_not() -> None:
-    assert {v.verdict for v in check(rows(5, 30, 20, 80, 11, 13))} == {"reproduced"}
-    broken = {v.claim: v.verdict for v in check(rows(5, 5, 50, 50, 13, 13))}
-    assert broken.pop("parameters") == "reproduced"
-    assert set(broken.values()) == {"not reproduced"}
-    assert {v.claim: v.verdict for v in check(rows(5, 10, 20, 80, 11, 13))}["relu-faster"] == "not reproduced", "twice"
+def judged(claim: str | None, **changes: object) -> dict[str, Verdict]:
+    with take_out(BROKEN, claim, replace(SMOKE, **changes)) as cfg:  # type: ignore[arg-type]
+        rows: list[Row] = [event for event in run(cfg, CPU) if isinstance(event, dict)]
+    return {verdict.claim: verdict for verdict in check(rows)}
 
 
-def test_a_race_that_nobody_ends_says_nothing() -> None:
-    verdicts = {v.claim: v.verdict for v in check(rows(40, 40, 50, 50, 11, 13))}
-    assert verdicts["relu-faster"] == "inconclusive"
+def test_tanh_units_in_place_of_rectifiers_are_no_faster() -> None:
+    verdict = judged("relu-faster", ablate=(), seeds=3)["relu-faster"]
+    assert (verdict.effect, verdict.verdict) == (1, "not reproduced")
 
 
-def test_relus_that_are_no_relus_are_not_reproduced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broken idea: both nets have tanh units, and neither comes sooner to 90%, nor farther from raw intensities."""
+def test_a_net_on_one_card_has_other_parameters() -> None:
+    verdicts = judged("parameters", ablate=())
+    assert verdicts["parameters"].verdict == "fails"
+    assert verdicts["dropout"].verdict == "not measured"
 
-    def squashed(x: Tensor) -> Tensor:
-        return torch.tanh(x)
 
-    monkeypatch.setattr(torch, "relu", squashed)
-    cfg = replace(SMOKE, target=89.0, ablate=(), updates=1, spread=0.0, seeds=3, epochs_scaled=3)
-    verdicts = {v.claim: v for v in check([e for e in run(cfg, CPU) if isinstance(e, dict)])}
-    assert verdicts["relu-faster"].verdict == "not reproduced" and verdicts["relu-faster"].effect == 0
-    assert verdicts["no-input-normalization"].verdict != "reproduced"
+PARTS = {
+    "overlapping-pooling": "pooling",
+    "local-response-normalization": "normalization",
+    "dropout": "dropout",
+    "augmentation": "augmentation",
+}
+
+
+@pytest.mark.parametrize("claim", PARTS)
+def test_a_part_that_is_taken_out_saves_nothing(claim: str) -> None:
+    """The whole net is then the net without it: the same weights, batches and errors."""
+    with take_out(BROKEN, claim, SMOKE) as cfg:
+        last = []
+        for arm in ("whole", f"no-{PARTS[claim]}"):
+            torch.manual_seed(0)
+            *_, end = alexnet.trial(cfg, CPU, arm=arm, seed=0, rate=0.01)
+            last.append(end)
+    assert last[0] == last[1]

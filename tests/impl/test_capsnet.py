@@ -1,4 +1,4 @@
-"""Capsules: Eqs. 1-4, routing by agreement, the paper's sizes, overlapping digits, and the broken idea."""
+"""CapsNet: squashing, routing and scenes against sums written out; sizes; the broken ideas."""
 
 from dataclasses import replace
 
@@ -6,162 +6,173 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from impl import capsnet
-from impl.capsnet import CNN, PAPER, SMOKE, CapsNet, Scenes, Stack, assigned, check, margin_loss, route, run, squash
-from impl.kit import Row
+from impl.capsnet import (
+    BROKEN,
+    PAPER,
+    SMOKE,
+    CapsNet,
+    SingleCNN,
+    check,
+    count_parameters,
+    margin_loss,
+    measure,
+    route,
+    run,
+    squash,
+)
+from impl.kit import Row, Verdict
+from impl.kit.broken import take_out
+from impl.kit.multimnist import Scenes
 
-TINY = replace(SMOKE, data="digits", updates=2)
-coordinates = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12)
+CPU = torch.device("cpu")
 
 
-@settings(deadline=None)
-@given(coordinates)
-def test_squash_keeps_the_direction_and_a_length_below_one(s: list[float]) -> None:
-    x = torch.tensor(s).double()
-    v, square = squash(x, dim=0), x.square().sum()
-    assert v.norm() < 1
-    assert v.norm().item() == pytest.approx((square / (1 + square)).item(), abs=1e-6)
-    if x.norm() > 1e-3:
-        assert F.cosine_similarity(x, v, dim=0).item() == pytest.approx(1, abs=1e-9)
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 20), st.floats(-3, 3), st.integers(0, 999))
+def test_squashing_keeps_the_direction_and_makes_the_length_less_than_one(
+    D: int, size: float, seed: int
+) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    s = 10**size * torch.randn(5, D, generator=draw, dtype=torch.float64)
+    v, square = squash(s, dim=1), s.square().sum(1)
+    torch.testing.assert_close(v.norm(dim=1), square / (1 + square), atol=1e-9, rtol=1e-6)
+    torch.testing.assert_close(F.cosine_similarity(v, s), torch.ones(5).double())
+    assert (v.norm(dim=1) < 1).all()
 
 
-def test_squash_of_nothing_is_nothing_and_has_a_gradient() -> None:
-    s = torch.zeros(3, 4, requires_grad=True)
-    squash(s, dim=1).sum().backward()  # type: ignore[no-untyped-call]
+def test_nothing_squashed_is_nothing_and_has_a_gradient() -> None:
+    s = torch.zeros(1, 4, requires_grad=True)
+    squash(s, dim=1).sum().backward()
     assert s.grad is not None and s.grad.isfinite().all()
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.integers(1, 5), st.integers(1, 6), st.integers(2, 5), st.integers(0, 99))
-def test_coefficients_sum_to_one_over_the_capsules_above(iterations: int, I: int, K: int, seed: int) -> None:  # noqa: E741
-    u_hat = 5 * torch.randn(I, K, 3, 2, generator=torch.Generator().manual_seed(seed)).double()
-    v, coefficients = route(u_hat, iterations)
+def test_routing_against_procedure_1_written_out() -> None:
+    torch.manual_seed(0)
+    below, K, D, B = 6, 3, 4, 2
+    u_hat = torch.randn(below, K, D, B).double()
+    v, coefficients = route(u_hat, 3)
+    for image in range(B):
+        b = torch.zeros(below, K).double()
+        for iteration in range(3):
+            c = torch.stack([row.exp() / row.exp().sum() for row in b])
+            torch.testing.assert_close(coefficients[iteration][..., image], c)
+            s = [sum(c[i, j] * u_hat[i, j, :, image] for i in range(below)) for j in range(K)]
+            out = torch.stack([squash(one, dim=0) for one in s])
+            for i in range(below):
+                for j in range(K):
+                    b[i, j] += u_hat[i, j, :, image] @ out[j]
+        torch.testing.assert_close(v[..., image], out)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 6), st.integers(1, 5), st.integers(0, 99))
+def test_what_a_capsule_sends_sums_to_one(below: int, K: int, iterations: int, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    _, coefficients = route(torch.randn(below, K, 4, 3, generator=draw), iterations)
     assert len(coefficients) == iterations
     for c in coefficients:
-        assert torch.allclose(c.sum(1), torch.ones(I, 2).double(), atol=1e-12)
-    assert v.norm(dim=1).max() < 1
+        torch.testing.assert_close(c.sum(1), torch.ones(below, 3))
 
 
-def test_routing_is_procedure_1_capsule_by_capsule() -> None:
-    I, K, B = 4, 3, 2  # noqa: E741
-    u_hat = torch.randn(I, K, 5, B).double()
-    found, _ = route(u_hat, 3)
-    for image in range(B):
-        b = torch.zeros(I, K).double()
-        for _ in range(3):
-            c = torch.stack([F.softmax(b[i], dim=0) for i in range(I)])
-            s = [sum((c[i, j] * u_hat[i, j, :, image] for i in range(I)), torch.zeros(5).double()) for j in range(K)]
-            v = [(t @ t) / (1 + t @ t) * t / t.norm() for t in s]
-            b = b + torch.tensor([[u_hat[i, j, :, image] @ v[j] for j in range(K)] for i in range(I)])
-        assert torch.allclose(found[:, :, image], torch.stack(v))
+def test_margin_loss_by_hand() -> None:
+    length = torch.tensor([[0.95, 0.5, 0.3]])
+    present = torch.tensor([[1, 1, 0]])
+    expected = 0.0 + (0.9 - 0.5) ** 2 + 0.5 * (0.3 - 0.1) ** 2
+    assert margin_loss(length, present).item() == pytest.approx(expected)
 
 
-def test_a_capsule_sends_to_where_its_prediction_agrees() -> None:
-    """All predict the same of the first capsule above; of the second, half predict the opposite of the others."""
-    u_hat = torch.ones(6, 2, 4, 1)
-    u_hat[::2, 1] = -1
-    _, coefficients = route(u_hat, 4)
-    shares = [c[0, 0, 0].item() for c in coefficients]
-    assert shares[0] == 0.5 and shares == sorted(shares) and shares[-1] > 0.9
+def test_each_digit_is_drawn_from_its_own_capsule() -> None:
+    torch.manual_seed(0)
+    net, v = CapsNet(SMOKE, 12, 1), torch.randn(2, 5, 4)
+    pictures = net.draw(v, torch.tensor([[1, 3], [0, 4]]))
+    masked = torch.zeros(2, 5, 4)
+    masked[:, 3] = v[:, 3]
+    torch.testing.assert_close(pictures[0, 1], net.decoder(masked.flatten(1))[0])
 
 
-def test_predictions_are_equation_2_for_every_pair_of_capsules() -> None:
-    net, x = CapsNet(TINY, side=12, iterations=3), torch.rand(2, 1, 12, 12)
+def test_capsules_below_are_squashed_and_predict_by_their_own_matrices() -> None:
+    torch.manual_seed(0)
+    net, x = CapsNet(SMOKE, 12, 1), torch.rand(3, 1, 12, 12)
     u, u_hat = net.predictions(x)
-    features = net.primary(F.relu(net.conv(x)))
+    features = net.primary(F.relu(net.conv(x)))  # [3, types * d, grid, grid]
     grid = features.shape[-1]
-    group = features[1, net.d : 2 * net.d, 1, 0]  # the second sort, at row 1 and column 0
+    assert u.shape == (2 * grid**2, 4, 3) and u_hat.shape == (2 * grid**2, 5, 4, 3)
+    one = squash(features[2, 4:8, 1, 0], dim=0)  # the second sort, row 1, column 0
     i = grid**2 + grid
-    assert torch.allclose(u[i, :, 1], squash(group, dim=0))
-    for j in range(net.K):
-        assert torch.allclose(u_hat[i, j, :, 1], net.W[i, j].T @ u[i, :, 1], atol=1e-6)
+    torch.testing.assert_close(u[i, :, 2], one)
+    torch.testing.assert_close(u_hat[i, 3, :, 2], one @ net.W[i, 3])
 
 
-def test_the_margin_loss_by_hand() -> None:
-    length, present = torch.tensor([[0.95, 0.05, 0.5, 0.5]]), torch.tensor([[1.0, 0.0, 1.0, 0.0]])
-    assert margin_loss(length, present).item() == pytest.approx(0.4**2 + 0.5 * 0.4**2)
-    assert margin_loss(torch.tensor([[0.9, 0.1]]), torch.tensor([[1.0, 0.0]])).item() == 0
+def test_parameters_are_those_that_the_paper_prints() -> None:
+    rows = list(count_parameters())
+    counts = [row["parameters"] for row in rows]
+    assert counts == [8_215_568, 11_361_808, 24_563_978, 35_445_522, 6_804_224]
+    assert all(abs(float(row["rounding"])) <= 1 for row in rows)
 
 
-def test_the_papers_net_has_its_parameters() -> None:
-    net, baseline = CapsNet(PAPER, side=28, iterations=3), CNN(PAPER, side=36)
-    assert sum(p.numel() for p in net.parameters()) == 8_215_568
-    assert sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in net.decoder.parameters()) == 6_804_224
-    assert net.W.shape == (32 * 6 * 6, 10, 8, 16)
-    assert sum(p.numel() for p in baseline.parameters()) == 24_563_978
+def test_the_net_for_single_digits_has_the_layers_of_sec_5() -> None:
+    with torch.device("meta"):
+        net = SingleCNN(PAPER, 28)
+        assert net(torch.empty(2, 1, 28, 28), torch.empty(2, 1))[0].shape == (2, 10)
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert [layer.weight.shape[0] for layer in layers] == [256, 256, 128, 328, 192, 10]
 
 
-def test_a_picture_is_drawn_from_one_capsule_alone() -> None:
-    net, v = CapsNet(TINY, side=12, iterations=3), torch.randn(2, 5, TINY.D)
-    others = v.clone()
-    others[:, 1:] = torch.randn(2, 4, TINY.D)
-    zero = torch.zeros(2, 1, dtype=torch.long)
-    assert torch.equal(net.draw(v, zero), net.draw(others, zero))
-    assert not torch.equal(net.draw(v, zero), net.draw(v, zero + 1))
+def digits(n: int = 60) -> tuple[Tensor, Tensor]:
+    """Images of 4 x 4 that are their label everywhere."""
+    y = torch.arange(n) % 6
+    return (y[:, None, None] + 1).float().expand(n, 4, 4) / 10, y
 
 
-def test_overlapping_digits_are_whole_and_different() -> None:
-    x, y = torch.rand(40, 8, 8), torch.arange(40) % 8
-    scenes = Scenes(x, y, K=6, P=2, shift=2)
+def test_scenes_have_digits_of_different_classes_at_random_places() -> None:
+    x, y = digits()
+    scenes = Scenes(x, y, K=5, P=2, shift=2)
     image, parts, labels = scenes.draw(200, torch.Generator().manual_seed(0))
-    assert image.shape == (200, 1, 12, 12) and scenes.side == 12
-    assert labels.max() == 5 and (labels[:, 0] != labels[:, 1]).all()
-    assert torch.equal(image.flatten(1), parts.sum(1).clamp(max=1))
-    ink = {round(total, 3): label for total, label in zip(x.sum((1, 2)).tolist(), y.tolist(), strict=True)}
-    for total, label in zip(parts.sum(2).flatten().tolist(), labels.flatten().tolist(), strict=True):
-        assert min(ink, key=lambda t: abs(t - total)) == pytest.approx(total, abs=2e-3)  # nothing is cut off
-        assert ink[min(ink, key=lambda t: abs(t - total))] == label
+    assert image.shape == (200, 1, 8, 8) and parts.shape == (200, 2, 64)
+    assert labels.max() == 4 and (labels[:, 0] != labels[:, 1]).all()
+    for part, label in zip(parts.flatten(0, 1), labels.flatten(), strict=True):
+        values = part.unique().tolist()
+        assert values == pytest.approx([0.0, (int(label) + 1) / 10])
+    torch.testing.assert_close(image[:, 0].flatten(1), parts.sum(1).clamp(max=1))
+    corners = {tuple(part.view(8, 8).nonzero()[0].tolist()) for part in parts.flatten(0, 1)}
+    assert corners == {(r, c) for r in range(5) for c in range(5)}
 
 
-def test_nets_side_by_side_are_nets_by_themselves() -> None:
-    x, y = torch.rand(60, 8, 8), torch.arange(60) % 10
-    scenes = Scenes(x, y, K=TINY.K, P=2, shift=2)
+class Oracle(nn.Module):
+    """Finds the digits, and redraws them, or each in the place of the other."""
 
-    def trained(cfg: capsnet.Config) -> dict[str, Tensor]:
-        stack = Stack(cfg, scenes.side, "CapsNet", torch.device("cpu"))
-        for _ in stack.train(scenes, 0.01, cfg):
-            pass
-        return stack.weights
+    def __init__(self, parts: Tensor, exchanged: bool):
+        super().__init__()
+        self.parts = parts.flip(1) if exchanged else parts
 
-    both, alone = trained(replace(TINY, seed=3, seeds=2)), trained(replace(TINY, seed=4, seeds=1))
-    for key, weight in alone.items():
-        assert torch.allclose(both[key][1], weight[0], atol=1e-5)
+    def forward(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return F.one_hot(labels, 5).sum(1).float(), self.parts
 
 
-def test_pixels_are_given_to_the_brighter_picture() -> None:
-    parts = torch.tensor([[[1.0, 0.0, 1.0, 0.2], [0.0, 1.0, 1.0, 0.0]]])  # two pixels are clearly of one digit
-    assert assigned(parts, parts) == 100
-    assert assigned(parts.flip(1), parts) == 0
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_what_is_measured_of_a_scene(exchanged: bool) -> None:
+    scene = Scenes(*digits(), K=5, P=2, shift=2)
+    scene.x = (scene.x > 0).float()
+    image, parts, labels = scene.draw(30, torch.Generator().manual_seed(0))
+    row = measure(Oracle(parts, exchanged), "test", image, parts, labels)  # type: ignore[arg-type]
+    assert row == {"test_error": 0.0, "test_assigned": 0.0 if exchanged else 100.0}
 
 
-def rows_of(cfg: capsnet.Config) -> list[Row]:
-    return [event for event in run(cfg, torch.device("cpu")) if isinstance(event, dict)]
+def judged(claim: str | None, **changes: object) -> dict[str, Verdict]:
+    with take_out(BROKEN, claim, replace(SMOKE, **changes)) as cfg:  # type: ignore[arg-type]
+        rows: list[Row] = [event for event in run(cfg, CPU) if isinstance(event, dict)]
+    return {verdict.claim: verdict for verdict in check(rows)}
 
 
-def test_routing_once_is_not_reproduced() -> None:
-    """The broken idea: with one iteration there is no agreement, and the two nets are the same net."""
-    verdicts = {v.claim: v for v in check(rows_of(replace(TINY, P=(2,), routing=1, seeds=3)))}
-    assert verdicts["overlap-routing"].effect == 0
-    assert verdicts["overlap-routing"].verdict == "not reproduced"
-    assert verdicts["single-digit"].verdict == "inconclusive"
+def test_one_iteration_is_no_better_than_one_iteration() -> None:
+    verdicts = judged("overlap-routing", digits=(2,), seeds=3)
+    for claim in ("overlap-routing", "segmentation"):
+        assert (verdicts[claim].effect, verdicts[claim].verdict) == (0, "not reproduced")
+    assert verdicts["single-digit"].verdict == "not measured"
 
 
-def test_a_squash_that_does_not_squash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capsnet, "squash", lambda s, dim: s)
-    rows = [event for event in capsnet.theory(TINY) if isinstance(event, dict)]
-    verdicts = {v.claim: v.verdict for v in check(rows)}
-    assert verdicts["squash"] == "not reproduced"
-    assert verdicts["coefficients"] == "reproduced"
-
-
-@pytest.mark.parametrize(("assigned_share", "verdict"), [(80.0, "reproduced"), (62.0, "not reproduced")])
-def test_pictures_that_only_know_the_class_do_not_segment(assigned_share: float, verdict: str) -> None:
-    rows: list[Row] = [
-        dict(redrawn=name, seed=seed, assigned=share + 0.1 * seed * (name == "CapsNet"))
-        for seed in range(5)
-        for name, share in {"CapsNet": assigned_share, "class means": 61.0}.items()
-    ]
-    assert {v.claim: v.verdict for v in check(rows)}["segmentation"] == verdict
+def test_smaller_capsules_have_other_parameters() -> None:
+    assert judged("parameters", digits=(2,))["parameters"].verdict == "fails"

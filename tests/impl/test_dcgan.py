@@ -1,4 +1,4 @@
-"""DCGAN: the sizes of the paper's nets, groups that never meet, the measures, the classifier, and broken ideas."""
+"""DCGAN: the sizes of the paper's nets, groups that never meet, the measures, the classifier."""
 
 from dataclasses import replace
 
@@ -37,7 +37,11 @@ def test_the_papers_generator_has_the_weights_counted_by_hand() -> None:
         assert G(torch.zeros(2, 100, 1, 1)).shape == (2, 3, 64, 64)
         assert D(torch.zeros(2, 3, 64, 64)).shape == (2, 1)
     project, convolutions = 100 * 1024 * 4 * 4, 25 * (1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3)
-    assert sum(p.numel() for p in G.parameters() if p.dim() > 1) == project + convolutions == 18_851_200
+    assert (
+        sum(p.numel() for p in G.parameters() if p.dim() > 1)
+        == project + convolutions
+        == 18_851_200
+    )
 
 
 def test_the_guidelines_are_kept() -> None:
@@ -47,7 +51,9 @@ def test_the_guidelines_are_kept() -> None:
     kinds = [type(module) for module in G.net]
     assert kinds[-2:] == [nn.ConvTranspose2d, nn.Tanh], "no batch normalization on G's output"
     assert kinds.count(nn.BatchNorm2d) == kinds.count(nn.ReLU) == 4
-    norms = [[isinstance(module, nn.BatchNorm2d) for module in layer.modules()] for layer in D.layers]
+    norms = [
+        [isinstance(module, nn.BatchNorm2d) for module in layer.modules()] for layer in D.layers
+    ]
     assert [any(each) for each in norms] == [False, True, True, True], "nor on D's first layer"
 
 
@@ -101,10 +107,17 @@ def test_the_svm_separates_and_reaches_a_minimum() -> None:
 
 
 def test_smoke_reproduces_only_what_needs_no_training() -> None:
-    rows = [event for event in run(replace(SMOKE, seeds=3), torch.device("cpu")) if isinstance(event, dict)]
+    rows = [
+        event
+        for event in run(replace(SMOKE, seeds=3), torch.device("cpu"))
+        if isinstance(event, dict)
+    ]
     verdicts = judged(rows)
     assert verdicts["generator-size"].verdict == "reproduced"
-    assert all(verdicts[claim].verdict != "reproduced" for claim in ("beats-pixels", "smooth-walk", "batch-norm"))
+    assert all(
+        verdicts[claim].verdict != "reproduced"
+        for claim in ("beats-pixels", "smooth-walk", "batch-norm")
+    )
 
 
 def made_up(idea: float, baseline: float) -> list[Row]:
@@ -113,10 +126,23 @@ def made_up(idea: float, baseline: float) -> list[Row]:
         noise = 0.01 * seed
         rows += [{"features": "trained D", "seed": seed, "n": 100, "test_error": idea + noise}]
         rows += [
-            {"features": other, "seed": seed, "n": 100, "test_error": baseline} for other in ("untrained D", "pixels")
+            {"features": other, "seed": seed, "n": 100, "test_error": baseline}
+            for other in ("untrained D", "pixels")
         ]
-        for net, value in {"batch norm": idea, "without": baseline, "without, own settings": baseline}.items():
-            rows += [{"net": net, "seed": seed, "step": 9, "distance": value + noise, "spread": -value + noise}]
+        for net, value in {
+            "batch norm": idea,
+            "without": baseline,
+            "without, own settings": baseline,
+        }.items():
+            rows += [
+                {
+                    "net": net,
+                    "seed": seed,
+                    "step": 9,
+                    "distance": value + noise,
+                    "spread": -value + noise,
+                }
+            ]
         rows += [{"walk": "generator", "seed": seed, "largest_step": idea + noise}]
         rows += [{"walk": "nearest training images", "seed": seed, "largest_step": baseline}]
     return rows

@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
-from impl import dropout
-from impl.dropout import SMOKE, Dropout, check, net, run, scaling_gap
+from impl.dropout import BROKEN, SMOKE, Dropout, check, error, net, run
+from impl.kit import Verdict
+from impl.kit.broken import take_out
 
 
 @given(st.floats(0.1, 0.9), st.integers(0, 1000))
@@ -20,50 +22,55 @@ def test_units_are_kept_with_probability_p(p: float, seed: int) -> None:
 
 
 def test_scaling_is_torchs_dropout_up_to_a_factor() -> None:
-    """torch divides by p while training; ours multiplies by p at test: the nets are the same, p apart."""
+    """torch divides by p while training; ours multiplies by p at test: the nets are the same."""
     p, x = 0.8, torch.randn(64, 50)
     ours, theirs = Dropout(p), nn.Dropout(1 - p)
     torch.manual_seed(1)
-    mask_ours = ours(torch.ones(64, 50))
-    assert set(mask_ours.unique().tolist()) == {0.0, 1.0}
+    assert set(ours(torch.ones(64, 50)).unique().tolist()) == {0.0, 1.0}
     assert torch.allclose(theirs(torch.ones(64, 50)).max() * p, torch.tensor(1.0))
     assert torch.allclose(ours.eval()(x), p * theirs.eval()(x))
 
 
-def test_the_expectation_of_a_linear_layer_is_the_scaled_one() -> None:
-    torch.manual_seed(0)
-    drop, linear, x = Dropout(0.5), nn.Linear(30, 5), torch.randn(1, 30)
-    sampled = linear(drop(x.expand(200_000, 30))).mean(0)
-    assert torch.allclose(sampled, linear(drop.eval()(x))[0], atol=0.02)
-
-
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 8), st.integers(2, 6), st.floats(0.1, 0.9), st.integers(0, 99))
-def test_weight_scaling_is_the_geometric_mean_for_one_layer(D: int, C: int, p: float, seed: int) -> None:
+def test_for_one_layer_scaling_is_the_geometric_mean_of_all_thinned_nets(
+    D: int, C: int, p: float, seed: int
+) -> None:
+    """Sec. 7.5, exact for a softmax layer alone: all 2^D masks against the module's own scaling."""
     torch.manual_seed(seed)
-    assert scaling_gap(D, C, p) < 1e-9
+    drop, linear = Dropout(p).double(), nn.Linear(D, C).double()
+    x = torch.randn(D).double()
+    masks = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * D).reshape(-1, D).double()
+    chance = (p**masks * (1 - p) ** (1 - masks)).prod(1, keepdim=True)  # [2^D, 1]
+    averaged = F.softmax((chance * F.log_softmax(linear(masks * x), dim=1)).sum(0), dim=0)
+    assert torch.allclose(averaged, F.softmax(linear(drop.eval()(x)), dim=0), atol=1e-9)
 
 
 def test_keeping_every_unit_is_the_standard_net() -> None:
-    cfg = replace(SMOKE, p_hidden=1.0, p_input=1.0)
     torch.manual_seed(0)
-    with_dropout = net(cfg, 64, 10, drop=True)
+    model, x = net(64, 16, 2, p_input=1.0, p_hidden=1.0), torch.rand(5, 64)
+    assert torch.equal(model.train()(x), model.eval()(x))
+
+
+def test_the_error_is_of_the_net_with_scaled_weights() -> None:
     torch.manual_seed(0)
-    without = net(cfg, 64, 10, drop=False)
-    x = torch.rand(5, 64)
-    assert torch.equal(with_dropout(x), without(x))
+    model, x, y = net(64, 16, 2, 0.8, 0.5), torch.rand(50, 64), torch.randint(10, (50,))
+    assert error(model, x, y) == error(model, x, y), "no mask is drawn"
 
 
-def test_dropout_that_drops_nothing_is_not_reproduced() -> None:
-    """The broken idea: with p = 1 both nets are the same net, and no test error is saved."""
-    broken = replace(SMOKE, p_hidden=1.0, p_input=1.0, seeds=3, updates=20)
-    rows = [event for event in run(broken, torch.device("cpu")) if isinstance(event, dict)]
-    verdicts = {verdict.claim: verdict for verdict in check(rows)}
-    assert verdicts["lower-test-error"].effect == 0
-    assert verdicts["lower-test-error"].verdict == "not reproduced"
+def judged(claim: str | None, **changes: object) -> dict[str, Verdict]:
+    with take_out(BROKEN, claim, replace(SMOKE, **changes)) as cfg:  # type: ignore[arg-type]
+        rows = [event for event in run(cfg, torch.device("cpu")) if isinstance(event, dict)]
+    return {verdict.claim: verdict for verdict in check(rows)}
 
 
-def test_forgetting_to_scale_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dropout, "scaling_gap", lambda D, C, p: 0.1)
-    rows = [event for event in run(SMOKE, torch.device("cpu")) if isinstance(event, dict)]
-    assert {v.claim: v.verdict for v in check(rows)}["weight-scaling"] == "not reproduced"
+def test_dropout_that_drops_nothing_has_no_effect() -> None:
+    """With p = 1 both nets draw the same weights and batches, and no test error is saved."""
+    verdict = judged("lower-test-error", seeds=3, updates=20)["lower-test-error"]
+    assert (verdict.effect, verdict.verdict) == (0, "not reproduced")
+
+
+def test_a_thinned_net_is_worse_than_the_average_of_many() -> None:
+    more = dict(sizes=(100, 1_000), H=64, updates=150, seeds=3)
+    broken = judged("weight-scaling", **more)["weight-scaling"]
+    assert broken.verdict == "not reproduced" and (broken.effect or 1) < 0.9

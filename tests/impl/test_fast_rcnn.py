@@ -1,4 +1,4 @@
-"""Fast R-CNN: pooling and loss held against torch's own, work against hooks that count, the SVD, the broken idea."""
+"""Fast R-CNN: pooling and loss against torch's own, work against hooks that count, the SVD."""
 
 import inspect
 from dataclasses import replace
@@ -49,8 +49,12 @@ def test_roi_pooling_is_that_of_each_region_alone(seed: int, P: int, scale: floa
     boxes, of = torch.cat([low, low + size], 1), torch.randint(2, (9,), generator=draw)
     ours = roi_pool(x, of, boxes, scale, P)
     assert torch.equal(ours, pool_one_by_one(x, of, boxes, scale, P))
-    for y, n, (r, c), (h, w) in zip(ours, of, *(t.tolist() for t in window(boxes, scale, 12, 15)), strict=True):
-        assert torch.equal(y, F.adaptive_max_pool2d(x[n, :, r : r + h, c : c + w], P))  # torch's own
+    for y, n, (r, c), (h, w) in zip(
+        ours, of, *(t.tolist() for t in window(boxes, scale, 12, 15)), strict=True
+    ):
+        assert torch.equal(
+            y, F.adaptive_max_pool2d(x[n, :, r : r + h, c : c + w], P)
+        )  # torch's own
 
 
 def test_the_gradient_goes_to_the_pixel_that_won() -> None:
@@ -70,11 +74,20 @@ def test_smooth_l1_is_that_of_torch(x: float) -> None:
 
 def test_the_loss() -> None:
     torch.manual_seed(0)
-    logits, t, v, u = torch.randn(6, 4), torch.randn(6, 3, 4), torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
+    logits, t, v, u = (
+        torch.randn(6, 4),
+        torch.randn(6, 3, 4),
+        torch.randn(6, 4),
+        torch.tensor([0, 1, 2, 3, 0, 1]),
+    )
     L_cls, L_loc = losses(logits, t, u, v)
     assert L_cls.item() == pytest.approx(F.cross_entropy(logits, u).item(), rel=1e-5)
-    theirs = [F.smooth_l1_loss(t[r, c - 1], v[r], reduction="sum") for r, c in enumerate(u.tolist()) if c]
-    assert L_loc.item() == pytest.approx(float(sum(theirs)) / 6, rel=1e-5)  # the background has no box
+    theirs = [
+        F.smooth_l1_loss(t[r, c - 1], v[r], reduction="sum") for r, c in enumerate(u.tolist()) if c
+    ]
+    assert L_loc.item() == pytest.approx(
+        float(sum(theirs)) / 6, rel=1e-5
+    )  # the background has no box
 
 
 @pytest.mark.parametrize("cfg", [QUICK, SMOKE])
@@ -90,7 +103,11 @@ def test_multiply_adds_are_those_counted(cfg: fast.Config) -> None:
     net = FastRCNN(cfg, 5)
     for m in net.modules():
         m.register_forward_hook(count)
-    net(torch.zeros(1, 3, 48, 40), torch.zeros(1, dtype=torch.long), torch.tensor([[0.0, 0, 20, 20]]))
+    net(
+        torch.zeros(1, 3, 48, 40),
+        torch.zeros(1, dtype=torch.long),
+        torch.tensor([[0.0, 0, 20, 20]]),
+    )
     assert sum(counted) == sum(multiply_adds(cfg, 48, 40, 5))
 
 
@@ -129,7 +146,9 @@ def test_a_mirrored_picture_has_mirrored_boxes() -> None:
     cfg = replace(QUICK, mirror=True, regions=2, pictures=2, part=1.0)
     image = torch.zeros(3, 64, 64)
     image[:, 10:20, 5:25] = 1.0
-    only = example(Scene(image, torch.tensor([[5.0, 10, 25, 20]]), torch.tensor([0])), torch.zeros(0, 4), cfg)
+    only = example(
+        Scene(image, torch.tensor([[5.0, 10, 25, 20]]), torch.tensor([0])), torch.zeros(0, 4), cfg
+    )
     seen = set()
     for seed in range(6):
         torch.manual_seed(seed)
@@ -143,7 +162,9 @@ def test_a_mirrored_picture_has_mirrored_boxes() -> None:
 def test_suppression_is_greedy() -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 2, 10, 12], [0, 7, 10, 17], [30, 30, 40, 40]])
     found = suppressed(torch.tensor([[0.9], [0.8], [0.7], [0.1]]), boxes[:, None], PAPER)
-    assert found.boxes.tolist() == boxes[[0, 2, 3]].tolist()  # the third overlaps only the second, which is gone
+    assert (
+        found.boxes.tolist() == boxes[[0, 2, 3]].tolist()
+    )  # the third overlaps only the second, which is gone
     assert iou(found.boxes, found.boxes).fill_diagonal_(0).max() <= PAPER.suppress
 
 
@@ -160,7 +181,9 @@ def test_the_stage_of_boxes_changes_nothing_else() -> None:
     before = {k: w.clone() for k, w in net.state_dict().items()}
     for _ in train(net, examples, cfg, 0.0, 3):
         pass
-    assert torch.equal(net.boxes.weight, before["boxes.weight"])  # without L_loc the boxes learn nothing
+    assert torch.equal(
+        net.boxes.weight, before["boxes.weight"]
+    )  # without L_loc the boxes learn nothing
     assert spread(examples)[1].shape == (4,)
 
 
@@ -171,15 +194,20 @@ def test_what_is_repeated_is_the_same() -> None:
 
 
 def test_pooling_that_averages_is_not_reproduced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broken idea: the pooling takes something else than the maximum, nothing is shared, two tasks hinder each other."""
+    """The broken idea: no maximum is pooled, nothing is shared, the two tasks hinder each other."""
     rows = [e for e in run(SMOKE, CPU) if isinstance(e, dict)]
     assert {v.claim: v.verdict for v in check(rows)}["roi-pooling"] == "reproduced"
     pool = fast.roi_pool
     monkeypatch.setattr(fast, "roi_pool", lambda *args: -pool(-args[0], *args[1:]))  # the minimum
     value, gradient = fast.pooling_gaps(0)
-    broken: list[dict[str, Any]] = [dict(measure="RoI pooling", seed=0, gap=value, gradient_gap=gradient)]
+    broken: list[dict[str, Any]] = [
+        dict(measure="RoI pooling", seed=0, gap=value, gradient_gap=gradient)
+    ]
     for seed in range(5):
-        broken += [dict(work="this net", kind=kind, seed=seed, multiply_adds=1e9) for kind in ("shared", "separate")]
+        broken += [
+            dict(work="this net", kind=kind, seed=seed, multiply_adds=1e9)
+            for kind in ("shared", "separate")
+        ]
         for net, mAP in {"classification": 0.5, "multi-task": 0.45, "truncated SVD": 0.2}.items():
             broken.append(dict(net=net, seed=seed, mAP=mAP + 0.001 * seed, mAP_windows=mAP))
     assert {v.verdict for v in check(broken)} == {"not reproduced"}

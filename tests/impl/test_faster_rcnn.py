@@ -1,11 +1,22 @@
-"""Anchors, their targets there and back, suppression, which anchors count, the published net's work, and the broken idea."""
+"""Anchors, their targets there and back, suppression, which count, the published net's work."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impl.faster_rcnn import PAPER, RPN, SMOKE, anchors, assign, check, decode, encode, multiply_adds, suppressed
+from impl.faster_rcnn import (
+    PAPER,
+    RPN,
+    SMOKE,
+    anchors,
+    assign,
+    check,
+    decode,
+    encode,
+    multiply_adds,
+    suppressed,
+)
 from impl.kit import Row
 from impl.kit.detection import iou
 
@@ -36,7 +47,10 @@ def test_moving_by_the_targets_gives_the_object(seed: int) -> None:
 
 @given(st.integers(0, 9_999))
 def test_every_object_has_an_anchor_and_none_counts_as_both(seed: int) -> None:
-    anchor, boxes = anchors(6, 6, 8, SMOKE, [(0.2, 1.0), (0.4, 1.0)]).double(), some_boxes(seed, 3).clamp(0, 48)
+    anchor, boxes = (
+        anchors(6, 6, 8, SMOKE, [(0.2, 1.0), (0.4, 1.0)]).double(),
+        some_boxes(seed, 3).clamp(0, 48),
+    )
     label, nearest = assign(anchor, boxes, PAPER)
     overlap = iou(anchor, boxes)
     assert (label == 1).any() and set(label.tolist()) <= {-1, 0, 1}
@@ -50,7 +64,10 @@ def test_every_object_has_an_anchor_and_none_counts_as_both(seed: int) -> None:
 
 @given(st.integers(0, 9_999))
 def test_what_is_kept_overlaps_little_and_what_is_not_overlaps_much(seed: int) -> None:
-    boxes, scores = some_boxes(seed, 20), torch.rand(20, generator=torch.Generator().manual_seed(seed))
+    boxes, scores = (
+        some_boxes(seed, 20),
+        torch.rand(20, generator=torch.Generator().manual_seed(seed)),
+    )
     kept = suppressed(boxes, scores, PAPER, most=20)
     apart = iou(boxes[kept], boxes[kept]) - torch.eye(len(kept)).double()
     assert (apart <= PAPER.suppress).all() and kept[0] == scores.argmax()
@@ -60,7 +77,9 @@ def test_what_is_kept_overlaps_little_and_what_is_not_overlaps_much(seed: int) -
 
 def test_the_work_of_vgg_16_at_its_own_size() -> None:
     backbone, _ = multiply_adds((224, 224))
-    assert backbone / 1e9 == pytest.approx(15.3466, abs=1e-3)  # its thirteen convolutions, counted elsewhere
+    assert backbone / 1e9 == pytest.approx(
+        15.3466, abs=1e-3
+    )  # its thirteen convolutions, counted elsewhere
 
 
 def test_outputs_are_in_the_order_of_the_anchors() -> None:
@@ -84,6 +103,8 @@ def test_proposals_no_better_than_chance_are_not_reproduced() -> None:
     measured = dict(recall_moved=30.0, overlap_moved=40.0, overlap_unmoved=40.0)
     rows: list[Row] = [dict(net=net, seed=s) | measured for net in nets for s in range(5)]
     found = verdicts(rows)
-    assert [found[name] for name in ("proposals", "regression", "anchors")] == ["not reproduced"] * 3
+    assert [found[name] for name in ("proposals", "regression", "anchors")] == [
+        "not reproduced"
+    ] * 3
     assert found["inverse"] == "inconclusive"
     assert verdicts([dict(measure="work", share=0.06)])["nearly-free"] == "not reproduced"

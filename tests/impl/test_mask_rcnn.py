@@ -1,4 +1,4 @@
-"""RoIAlign against independent computations, boxes and masks there and back, and RoIAlign with rounding: the broken idea."""
+"""RoIAlign against independent computations, with rounding too; boxes and masks there and back."""
 
 import pytest
 import torch
@@ -49,7 +49,10 @@ def test_bilinear_is_the_definition(seed: int, row: float, column: float) -> Non
 
 def test_roi_align_is_the_mean_of_four_places_in_each_cell() -> None:
     x = torch.randn(2, 3, 9, 9).double()
-    boxes, of = torch.tensor([[3.0, 5.0, 60.0, 71.0], [10.0, 0.0, 14.0, 44.0]]).double(), torch.tensor([1, 0])
+    boxes, of = (
+        torch.tensor([[3.0, 5.0, 60.0, 71.0], [10.0, 0.0, 14.0, 44.0]]).double(),
+        torch.tensor([1, 0]),
+    )
     values = bilinear(x, of, *points(boxes / 8, 5))  # [R, 10, 10, F]
     slow = F.avg_pool2d(values.permute(0, 3, 1, 2), 2)
     assert torch.allclose(roi_align(x, of, boxes, 8, 5), slow, atol=1e-9)
@@ -62,7 +65,9 @@ def test_roi_pool_of_whole_cells_is_torchs_pooling() -> None:
 
 
 @given(st.floats(0, 100), st.floats(0, 100), st.floats(9, 60), st.floats(9, 60))
-def test_rounding_moves_an_edge_by_half_a_cell_at_most(x: float, y: float, w: float, h: float) -> None:
+def test_rounding_moves_an_edge_by_half_a_cell_at_most(
+    x: float, y: float, w: float, h: float
+) -> None:
     box = torch.tensor([[x, y, x + w, y + h]]).double()
     assert float((rounded(box, 8.0) - box / 8).abs().max()) <= 0.5 + 1e-9
 
@@ -97,16 +102,30 @@ def verdicts(rows: list[Row]) -> dict[str, str]:
 
 
 def test_roi_align_that_rounds_reads_no_ramp(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verdicts([row for row in exactly(SMOKE) if isinstance(row, dict)])["align-ramp"] == "reproduced"
+    assert (
+        verdicts([row for row in exactly(SMOKE) if isinstance(row, dict)])["align-ramp"]
+        == "reproduced"
+    )
 
-    def broken(x: torch.Tensor, of: torch.Tensor, boxes: torch.Tensor, stride: float, P: int) -> torch.Tensor:
+    def broken(
+        x: torch.Tensor, of: torch.Tensor, boxes: torch.Tensor, stride: float, P: int
+    ) -> torch.Tensor:
         return roi_align(x, of, stride * rounded(boxes, stride), stride, P)
 
     monkeypatch.setattr(mask_rcnn, "roi_align", broken)
-    assert verdicts([row for row in exactly(SMOKE) if isinstance(row, dict)])["align-ramp"] == "not reproduced"
+    assert (
+        verdicts([row for row in exactly(SMOKE) if isinstance(row, dict)])["align-ramp"]
+        == "not reproduced"
+    )
 
 
 def test_kinds_that_are_equally_good_reproduce_nothing() -> None:
-    rows: list[Row] = [dict(net=kind, seed=s, box_IoU=70.0 + s, mask_IoU=30.0 + s) for kind in KINDS for s in range(5)]
+    rows: list[Row] = [
+        dict(net=kind, seed=s, box_IoU=70.0 + s, mask_IoU=30.0 + s)
+        for kind in KINDS
+        for s in range(5)
+    ]
     found = verdicts(rows)
-    assert {found[name] for name in ("align-boxes", "align-masks", "decoupled")} == {"not reproduced"}
+    assert {found[name] for name in ("align-boxes", "align-masks", "decoupled")} == {
+        "not reproduced"
+    }

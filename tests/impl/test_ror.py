@@ -1,139 +1,120 @@
-"""RoR: sizes, routes counted and felt, a level at nothing is a ResNet, nets apart, torch's own gradient, the broken idea."""
+"""RoR: which shortcuts there are, routes counted by hand, sizes, and the broken ideas."""
 
-import inspect
-from itertools import pairwise
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from impl import resnet_as_rnn, ror
-from impl.kit import Row
-from impl.ror import (
-    COUNTS,
-    SMOKE,
-    Net,
-    Shortcut,
-    check,
-    edges,
-    fresh,
-    gradients,
-    load,
-    parameters,
-    passed,
-    shortest,
-    train,
-)
+from impl.kit import Verdict
+from impl.kit.broken import take_out
+from impl.ror import BROKEN, SMOKE, Block, Net, Shortcut, check, run, trace_routes, trial
+
+CPU = torch.device("cpu")
+PROJECTIONS = {  # levels, shortcuts of the levels: parameters beyond those of a ResNet
+    (2, "B"): 1_152,  # the root: 16 x 64 weights, 2 x 64 for batch normalization
+    (3, "B"): 1_152 + 576 + 2_176,  # and 16 x 32 + 2 x 32, 32 x 64 + 2 x 64
+    (3, "C"): 1_152 + 576 + 2_176 + 288,  # and 16 x 16 + 2 x 16
+    (3, "A"): 0,
+}
 
 
-@pytest.mark.parametrize("key", COUNTS)
-def test_parameters(key: tuple[int, int, str, str]) -> None:
-    layers, levels, kind, last = key
+@pytest.mark.parametrize("levels, kind", PROJECTIONS)
+def test_projections_have_the_parameters_counted_by_hand(levels: int, kind: str) -> None:
     with torch.device("meta"):
-        net = Net(layers, levels=levels, kind=kind, last=last)
-    assert parameters(net) == COUNTS[key]
-    kernels = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-    assert len(kernels) + 1 == layers  # and the fully connected layer
+        net = Net(110, levels=levels, kind=kind)
+    count = sum(p.numel() for p in net.parameters())
+    assert count == 1_727_962 + PROJECTIONS[levels, kind]
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.integers(1, 6), st.sampled_from([1, 2, 3]))
-def test_routes_counted_in_the_scheme_are_those_that_the_net_has(n: int, levels: int) -> None:
-    routes = [1] + [0] * (3 * n)
-    for a, b in sorted(edges(n, levels), key=lambda edge: edge[1]):
-        routes[b] += routes[a]
-    signal, gradient = passed(n, levels)
-    assert routes[-1] == pytest.approx(signal, abs=1e-4) == pytest.approx(gradient, abs=1e-4)
-    assert shortest(n, levels) == (1 if levels > 1 else 3 * n)
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_routes_against_counting_by_hand(n: int, levels: int) -> None:
+    """Walks along all shortcuts from the first maps to the last, and counts steps."""
+    edges = [(k, k + 1) for k in range(3 * n)]
+    edges += [(i * n, i * n + n) for i in range(3)] if levels > 2 else []
+    edges += [(0, 3 * n)] if levels > 1 else []
+    lengths: dict[int, list[int]] = {0: [0]}
+    for k in range(1, 3 * n + 1):
+        lengths[k] = [1 + length for a, b in edges if b == k for length in lengths[a]]
+    signal, gradient, shortest = trace_routes(n, levels)
+    assert signal == pytest.approx(len(lengths[3 * n]), rel=1e-9)
+    assert gradient == pytest.approx(len(lengths[3 * n]), rel=1e-9)
+    assert shortest == pytest.approx(min(lengths[3 * n]), abs=0.01)
 
 
-def test_middle_shortcuts_alone_leave_three_rectifiers(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = ror.edges
-    monkeypatch.setattr(ror, "edges", lambda n, levels: [e for e in whole(n, levels) if e != (0, 3 * n)])
-    assert shortest(9, 3) == 3
-
-
-@settings(max_examples=10, deadline=None)
-@given(st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(0, 5))
-def test_padding_keeps_pixels_and_adds_zeros_net_by_net(N: int, stride: int, grow: int) -> None:
-    x = torch.rand(2, N * 3, 8, 8)
-    y = Shortcut(N, 3, 3 + grow, stride, "A")(x).unflatten(1, (N, -1))
-    assert torch.equal(y[:, :, :3], x.unflatten(1, (N, 3))[..., ::stride, ::stride])
-    assert not y[:, :, 3:].any()
-
-
-def test_with_projections_at_nothing_ror_is_the_resnet() -> None:
+def test_the_last_block_of_a_group_adds_its_input_and_the_very_last_the_first_maps() -> None:
+    """x_{3n+1} = ReLU(g_1(x_1) + g_2(x_{2n+1}) + h(x_3n) + F(x_3n))"""
     torch.manual_seed(0)
-    net, plain = Net(14, 4, 1, levels=3, kind="C"), Net(14, 4, 1, levels=1)
-    plain.load_state_dict(net.state_dict(), strict=False)
-    for shortcut in [*net.middle, net.root]:
-        nn.init.zeros_(shortcut.project[1].weight)
-    x = torch.rand(5, 1, 8, 8)
-    assert torch.equal(net(x), plain(x))
+    net = Net(14, 4, levels=3, kind="B").eval()
+    maps = net.maps(net.stem(torch.randn(2, 3, 16, 16)))
+    assert net.root is not None
+    last = net.blocks[5](maps[5]) + net.middle[2](maps[4]) + net.root(maps[0])
+    torch.testing.assert_close(maps[6], F.relu(last))
+    torch.testing.assert_close(maps[4], F.relu(net.blocks[3](maps[3]) + net.middle[1](maps[2])))
+    torch.testing.assert_close(maps[5], F.relu(net.blocks[4](maps[4])))
 
 
-def test_both_kinds_start_from_the_same_weights() -> None:
-    data, _ = load(SMOKE)
-    with_levels, without = fresh(SMOKE, data, 3, [7, 8]), fresh(SMOKE, data, 1, [7, 8])
-    weights = with_levels.state_dict()
-    assert all(torch.equal(w, weights[name]) for name, w in without.state_dict().items())
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from([1, 2, 4]), st.integers(0, 4), st.integers(0, 99))
+def test_padding_drops_pixels_and_adds_zeros(stride: int, new: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    x = torch.randn(2, 3, 8, 8)
+    y = Shortcut(3, 3 + new, stride, "A")(x)
+    assert torch.equal(y[:, :3], x[..., ::stride, ::stride]) and not y[:, 3:].any()
 
 
-def test_nets_side_by_side_are_each_alone() -> None:
-    data, _ = load(SMOKE)
-    three, alone = fresh(SMOKE, data, 3, [5, 6, 7]), fresh(SMOKE, data, 3, [6])
-    for net, seeds, rates in ((three, [5, 6, 7], [0.1, 0.01, 0.1]), (alone, [6], [0.01])):
-        for _ in train(net, SMOKE, data, seeds, rates):
-            pass
-    x = data.x_train[:32]
-    assert torch.allclose(three(x.repeat(1, 3, 1, 1))[:, 1], alone(x)[:, 0], atol=1e-3)
+def test_a_projection_against_torchs_convolution() -> None:
+    torch.manual_seed(0)
+    shortcut, x = Shortcut(3, 6, 2, "B").eval(), torch.randn(2, 3, 8, 8)
+    assert shortcut.project is not None
+    expected = F.conv2d(x, shortcut.project[0].weight, None, 2) / (1 + 1e-5) ** 0.5
+    torch.testing.assert_close(shortcut(x), expected)
+    assert Shortcut(3, 3, 1, "B").project is None and Shortcut(3, 3, 1, "C").project is not None
 
 
-def test_gradients_are_those_of_each_net_alone() -> None:
-    data, _ = load(SMOKE)
-    three, alone = fresh(SMOKE, data, 3, [5, 6, 7]), fresh(SMOKE, data, 3, [6])
-    assert torch.allclose(gradients(three, data)[:, 1], gradients(alone, data)[:, 0], rtol=1e-2)
-    x = data.x_train[:100]
-    first = alone.stem(x).detach().requires_grad_()
-    F.cross_entropy(alone.read(alone.maps(first)[-1])[:, 0], data.y_train[:100]).backward()
-    assert first.grad is not None and torch.allclose(gradients(alone, data)[0, 0], first.grad.norm(), rtol=1e-3)
+def test_both_nets_start_with_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    nets: list[nn.Module] = []
+
+    def stop(net: nn.Module, *rest: object) -> list[object]:
+        nets.append(net)
+        raise StopIteration
+
+    monkeypatch.setattr("impl.ror.train", stop)
+    for arm in ("RoR", "ResNet"):
+        torch.manual_seed(4)
+        with pytest.raises(RuntimeError):  # a generator's StopIteration
+            list(trial(SMOKE, CPU, arm=arm, seed=4, rate=0.1))
+    with_levels, without = (dict(net.named_parameters()) for net in nets)
+    assert len(with_levels) > len(without)
+    assert all(torch.equal(with_levels[name], weight) for name, weight in without.items())
 
 
-def test_what_is_repeated_is_the_same() -> None:
-    for name in ("load", "train"):
-        assert inspect.getsource(getattr(ror, name)) == inspect.getsource(getattr(resnet_as_rnn, name))
+def test_a_block_is_before_its_rectifier() -> None:
+    block, x = Block(3, 3, 1, "A").eval(), torch.randn(2, 3, 8, 8)
+    nn.init.zeros_(block.residual[-1].weight)
+    assert torch.equal(block(x), x) and (x < 0).any()
 
 
-def verdicts(rows: list[Row]) -> dict[str, str]:
-    return {v.claim: v.verdict for v in check(rows)}
+def judged(claim: str | None) -> dict[str, Verdict]:
+    with take_out(BROKEN, claim, replace(SMOKE, seeds=3)) as cfg:
+        rows = [event for event in run(cfg, CPU) if isinstance(event, dict)]
+    return {verdict.claim: verdict for verdict in check(rows)}
 
 
-def test_levels_that_are_lost_are_not_reproduced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broken idea: the net forgets its upper levels and is a ResNet again."""
-
-    def forgetful(self: Net, x: Tensor) -> list[Tensor]:
-        maps = [x]
-        for block in self.blocks:
-            maps.append(F.relu(block(maps[-1])))
-        return maps
-
-    monkeypatch.setattr(Net, "maps", forgetful)
-    forward, backward = passed(3, 3)
-    found = verdicts([dict(signal_routes=forward, gradient_routes=backward, expected_routes=9)])
-    assert found["routes"] == "not reproduced"
+def test_with_one_level_all_is_as_in_a_resnet() -> None:
+    verdicts = judged("fewer-errors")
+    assert (verdicts["fewer-errors"].effect, verdicts["fewer-errors"].verdict) == (
+        0,
+        "not reproduced",
+    )
+    assert verdicts["shortest-route"].verdict == verdicts["routes"].verdict == "fails"
+    assert verdicts["parameters"].verdict == "holds"
 
 
-def test_a_net_that_gains_nothing_is_not_reproduced() -> None:
-    rows: list[Row] = [dict(seed=s, levels=level, test_error=7.0 + s) for s in range(5) for level in (1, 3)]
-    assert verdicts(rows)["fewer-errors"] == "not reproduced"
-    better = [row | {"test_error": float(row["test_error"]) - (row["levels"] == 3)} for row in rows]
-    assert verdicts(better)["fewer-errors"] == "reproduced"
-    assert set(verdicts([]).values()) == {"inconclusive"}
-
-
-def test_the_shortest_route_never_gets_longer_by_a_level() -> None:
-    for n in range(1, 20):
-        assert all(a >= b for a, b in pairwise([shortest(n, levels) for levels in (1, 2, 3)]))
+def test_projections_everywhere_have_other_counts() -> None:
+    verdicts = judged("parameters")
+    assert verdicts["parameters"].verdict == "fails"

@@ -1,4 +1,4 @@
-"""Topological signatures: diagrams against a count at every level and against gudhi, the layer's laws, the broken idea."""
+"""Topological signatures: diagrams against a count at every level and gudhi, the layer's laws."""
 
 import io
 import zipfile
@@ -38,7 +38,9 @@ from impl.topological_signatures import (
     wasserstein,
 )
 
-pictures = arrays(bool, st.tuples(st.integers(2, 9), st.integers(2, 9)), elements=st.booleans()).filter(np.any)
+pictures = arrays(
+    bool, st.tuples(st.integers(2, 9), st.integers(2, 9)), elements=st.booleans()
+).filter(np.any)
 seeds = st.integers(0, 10_000)
 
 
@@ -55,12 +57,16 @@ def counted(height: np.ndarray, edges: np.ndarray, level: float) -> int:
 
 @settings(max_examples=60, deadline=None)
 @given(pictures, st.integers(0, 7))
-def test_a_diagram_says_how_many_components_there_are_at_every_level(shape: np.ndarray, k: int) -> None:
+def test_a_diagram_says_how_many_components_there_are_at_every_level(
+    shape: np.ndarray, k: int
+) -> None:
     places, edges = pixels(shape)
     height = levels(places, directions(8)[k])
     pairs = components(height, edges)
     for level in np.unique(height)[:-1]:  # at the top all of them have died by our rule
-        assert counted(height, edges, level) == sum(birth <= level < death for birth, death, _ in pairs)
+        assert counted(height, edges, level) == sum(
+            birth <= level < death for birth, death, _ in pairs
+        )
     assert all(height[pixel] == birth < death for birth, death, pixel in pairs)
 
 
@@ -69,7 +75,10 @@ def test_a_diagram_says_how_many_components_there_are_at_every_level(shape: np.n
 def test_a_diagram_is_gudhis(shape: np.ndarray, seed: int) -> None:
     gudhi = pytest.importorskip("gudhi")
     places, edges = pixels(shape)
-    for height in (levels(places, directions(8)[1]), np.random.default_rng(seed).random(len(places))):
+    for height in (
+        levels(places, directions(8)[1]),
+        np.random.default_rng(seed).random(len(places)),
+    ):
         tree = gudhi.SimplexTree()
         for v, h in enumerate(height):
             tree.insert([v], filtration=h)
@@ -84,7 +93,7 @@ def test_a_diagram_is_gudhis(shape: np.ndarray, seed: int) -> None:
 
 
 def test_gudhis_cubical_complex_agrees_on_a_whole_picture() -> None:
-    """Another road to the same: pixels as squares of a cubical complex, neighbours by side or corner."""
+    """The same by another way: pixels as squares of a cubical complex, corners touch, too."""
     gudhi = pytest.importorskip("gudhi")
     shape = np.random.default_rng(0).random((20, 20)) < 0.6
     places, edges = pixels(shape)
@@ -95,7 +104,9 @@ def test_gudhis_cubical_complex_agrees_on_a_whole_picture() -> None:
     cubes.compute_persistence()
     theirs = np.minimum(cubes.persistence_intervals_in_dimension(0), height.max())
     theirs = theirs[theirs[:, 1] > theirs[:, 0]]
-    assert np.allclose(sorted(map(tuple, theirs)), sorted(pair[:2] for pair in components(height, edges)))
+    assert np.allclose(
+        sorted(map(tuple, theirs)), sorted(pair[:2] for pair in components(height, edges))
+    )
 
 
 def test_two_legs_are_two_components() -> None:
@@ -112,13 +123,16 @@ def test_a_quarter_turn_of_the_shape_is_a_quarter_turn_of_the_directions(shape: 
     straight, turned = diagrams(shape, 4), diagrams(np.rot90(shape), 4)
     for k in range(4):
         here, there = (
-            rotate(torch.tensor(d[i]).reshape(-1, 2)).numpy() for d, i in ((straight, k), (turned, (k + 1) % 4))
+            rotate(torch.tensor(d[i]).reshape(-1, 2)).numpy()
+            for d, i in ((straight, k), (turned, (k + 1) % 4))
         )
         assert wasserstein(here, there) < 1e-5
 
 
 @given(st.floats(-2, 2), st.floats(0, 2))
-def test_the_second_coordinate_is_the_distance_to_the_diagonal(birth: float, persistence: float) -> None:
+def test_the_second_coordinate_is_the_distance_to_the_diagonal(
+    birth: float, persistence: float
+) -> None:
     x = rotate(torch.tensor([birth, birth + persistence], dtype=torch.float64))
     assert x[1].item() == pytest.approx(persistence / 2**0.5, abs=1e-9)
     assert x.norm().item() == pytest.approx(
@@ -188,7 +202,10 @@ def test_the_bound_is_no_smaller_than_any_slope(seed: int, nu: float) -> None:
         [4 * torch.rand(2000, generator=g) - 2, 10 ** (4 * torch.rand(2000, generator=g) - 3.5)], 1
     ).double()
     x.requires_grad_()
-    mu, sigma = torch.rand(1, 1, 2, generator=g).double(), torch.rand(1, 1, 2, generator=g).double() * 6 + 0.2
+    mu, sigma = (
+        torch.rand(1, 1, 2, generator=g).double(),
+        torch.rand(1, 1, 2, generator=g).double() * 6 + 0.2,
+    )
     (slope,) = torch.autograd.grad(elements(x[:, None, None], mu, sigma, nu).sum(), x)
     assert slope.norm(dim=1).max() <= steepest(mu, sigma, nu).item()
 
@@ -201,12 +218,17 @@ def test_the_distance_is_gudhis(seed: int) -> None:
     x, other = a_diagram(g), a_diagram(g)
     back = np.array([[1, 1], [-1, 1]]) / 2**0.5  # from rotated coordinates to birth and death
     theirs = hera.wasserstein_distance(x @ back, other @ back, order=1, internal_p=2)
-    assert wasserstein(x, other) == pytest.approx(theirs, rel=0.02, abs=1e-9)  # theirs is within 1 %
+    assert wasserstein(x, other) == pytest.approx(
+        theirs, rel=0.02, abs=1e-9
+    )  # theirs is within 1 %
 
 
 def test_gradients_are_right_on_both_sides_of_the_logarithm() -> None:
     x = torch.tensor([[[0.2, 0.5], [-0.1, 0.03], [0.0, 0.0]]]).double()
-    mu, sigma = torch.rand(1, 4, 2).double().requires_grad_(), (torch.rand(1, 4, 2).double() + 0.5).requires_grad_()
+    mu, sigma = (
+        torch.rand(1, 4, 2).double().requires_grad_(),
+        (torch.rand(1, 4, 2).double() + 0.5).requires_grad_(),
+    )
     assert torch.autograd.gradcheck(lambda m, s: elements(x, m, s, 0.1), (mu, sigma))
 
 
@@ -239,7 +261,7 @@ def test_no_net_is_tested_on_what_it_learnt_from_or_what_settings_were_chosen_by
 
 @pytest.mark.usefixtures("undrawn")
 def test_elements_that_see_nothing_are_not_reproduced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broken idea: a layer that ignores its diagrams; learning where to look then can't help."""
+    """The broken idea: a layer that ignores its diagrams can't gain by learning where to look."""
 
     def blind(x: torch.Tensor, mu: torch.Tensor, sigma: torch.Tensor, nu: float) -> torch.Tensor:
         return 0 * ((mu + sigma).sum(-1) + x.sum((-1, -2))[..., None])
@@ -253,7 +275,9 @@ def test_elements_that_see_nothing_are_not_reproduced(monkeypatch: pytest.Monkey
 def test_elements_without_the_logarithm_are_not_stable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other half broken: plain Gaussians see a point on the diagonal as well as any other."""
     monkeypatch.setattr(topological_signatures, "stretch", lambda x1, nu: x1)
-    rows = [event for event in smoke_on_digits(pairs=40, sharpness=(4.0,)) if isinstance(event, dict)]
+    rows = [
+        event for event in smoke_on_digits(pairs=40, sharpness=(4.0,)) if isinstance(event, dict)
+    ]
     assert {v.claim: v.verdict for v in check(rows)}["stability"] == "not reproduced"
 
 
@@ -268,17 +292,23 @@ def smoke_on_digits(**changes: object) -> Iterator[object]:
     return run(replace(SMOKE, images=60, **changes), torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def test_silhouettes_are_read_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_silhouettes_are_read_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("KB_DATA", str(tmp_path))
     (tmp_path / "mpeg7-ce-shape-1").mkdir()
-    with zipfile.ZipFile(tmp_path / "mpeg7-ce-shape-1" / "mpeg7_ce_shape_1_partB.zip", "w") as archive:
+    with zipfile.ZipFile(
+        tmp_path / "mpeg7-ce-shape-1" / "mpeg7_ce_shape_1_partB.zip", "w"
+    ) as archive:
         for name, box in {"bar-1": (2, 40), "bar-2": (3, 50), "square-1": (30, 30)}.items():
             picture = Image.new("1", (80, 60))
             picture.paste(1, (5, 5, 5 + box[1], 5 + box[0]))
             buffer = io.BytesIO()
             picture.save(buffer, "PNG")
             archive.writestr(f"{name}.png", buffer.getvalue())
-    data = topological_signatures.silhouettes(tmp_path / "mpeg7-ce-shape-1" / "mpeg7_ce_shape_1_partB.zip", 16)
+    data = topological_signatures.silhouettes(
+        tmp_path / "mpeg7-ce-shape-1" / "mpeg7_ce_shape_1_partB.zip", 16
+    )
     assert isinstance(data, Shapes)
     assert data.kinds == ["bar", "square"] and data.y.tolist() == [0, 0, 1]
     assert data.shapes[2].all() and 16 <= data.shapes[0].sum() <= 32
