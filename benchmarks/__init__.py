@@ -1,1 +1,1 @@
-"""What a person waits for, as ratios against what they would use instead, measured in the same run: `make bench`."""
+"""Benchmarks of what a person waits for, beside other programs in the same run: `make bench`."""

@@ -1,8 +1,8 @@
-"""The knowledge base at size: the shell, loading, search beside Datasette, import beside sqlite-utils, the lineage.
+"""The knowledge base with much data: the shell, loading, imported literature, the lineage.
 
     make bench        # or: python -m benchmarks.knowledge [--works 500000]
 
-Everything is generated from a fixed seed, in a folder that is removed afterwards; some minutes.
+It takes some minutes. The data are generated, in a folder that is removed afterwards.
 """
 
 import argparse
@@ -15,29 +15,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 import yaml
 
+from benchmarks import generated
+from benchmarks.generated import RARE_WORDS, WORDS
 from benchmarks.table import Line, percentile, seconds, show, timed
-from kb import db, graph, loader
-from kb.outside import finding, library
-from kb.schema import TRACKS
+from kb import db, graph, graph_paths, loader
+from kb.literature import database, importing, search
 
-WORDS = """neural network learning deep convolutional recurrent attention translation speech image recognition model language
-    generative adversarial training optimization gradient bayesian inference graph embedding representation transfer
-    reinforcement policy reward memory sequence parsing semantic syntactic corpus retrieval question answering summarization
-    detection segmentation tracking pose video audio music robot control planning causal fairness privacy federated sparse
-    quantization compression pruning distillation contrastive pretraining transformer dropout normalization residual capsule
-    kernel manifold clustering topic variational diffusion energy boltzmann markov hidden latent factor tensor matrix""".split()  # noqa: SIM905
-RARE = [a + b for a in ("bio", "geo", "hyper", "meta", "multi", "neo", "para", "poly") for b in WORDS]
-BEGINNINGS, ENDINGS = (
-    ("Ba", "Che", "Du", "Gri", "Ha", "Ji", "Ko", "Li", "Mo", "Na", "Ro", "Sa"),
-    ("ker", "lin", "man", "nov", "shi", "ta"),
-)
-NAMES = [a + b for a in BEGINNINGS for b in ENDINGS]
+MILESTONES = 5_000
+QUERIES = 200
+DATASETTE_QUERIES = 60  # it is slow
+Query = tuple[str, str, int]  # two words, and the first of nine years
 
 
 def main() -> None:
@@ -45,10 +38,16 @@ def main() -> None:
     options.add_argument("--works", type=int, default=500_000)
     options.add_argument("--nodes", type=int, default=100_000)
     args = options.parse_args()
+    measures: list[Callable[[Path], list[Line]]] = [
+        shell,
+        load,
+        lambda folder: literature(folder, args.works),
+        lambda folder: lineage(folder, args.nodes),
+    ]
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["KB_HOME"] = folder
-        for measure in (shell, load, lambda at: outside(at, args.works), lambda at: lineage(at, args.nodes)):
+        for measure in measures:
             for line in measure(Path(folder)):
                 lines.append(line)
                 print(f"{line.what}: done", file=sys.stderr, flush=True)
@@ -62,149 +61,142 @@ def shell(folder: Path) -> list[Line]:
     process("-m", "kb.cli", "load")
     bare = seconds(lambda: process("-c", "import sqlite3, sqlalchemy"), 9)
     ours = seconds(lambda: process("-m", "kb.cli", "search", "dropout"), 9)
-    return [
-        Line(
-            "kb search, whole process",
-            ours,
-            "python -c 'import sqlite3, sqlalchemy'",
-            bare,
-            "within 3x",
-            ours < 3 * bare,
-        )
-    ]
+    against = "python -c 'import sqlite3, sqlalchemy'"
+    return [Line("kb search, whole process", ours, against, bare, "within 3x", ours < 3 * bare)]
 
 
 def load(folder: Path) -> list[Line]:
-    file = folder / "big.yaml"
-    file.write_text(big_timeline(5_000))
+    file = folder / "large.yaml"
+    file.write_text(generated.timeline(MILESTONES))
     text = file.read_text()
     parse = seconds(lambda: yaml.load(text, yaml.CSafeLoader), 3)
 
-    def whole() -> None:
-        timeline = loader.load(file)
+    def load_file() -> None:
+        timeline = loader.read_timeline(file)
         assert not timeline.errors, timeline.errors[:3]
-        db.load(db.open_database(folder / f"{time.monotonic_ns()}.sqlite3"), timeline.milestones)
+        engine = db.open_database(folder / f"{time.monotonic_ns()}.sqlite3")
+        db.load_timeline(engine, timeline.milestones)
 
-    ours = seconds(whole, 3)
+    ours = seconds(load_file, 3)
     return [
-        Line("load 5,000 milestones", ours, "", None, "under 3 s", ours < 3),
-        Line("the same", ours, "parsing it with yaml.CSafeLoader", parse, "within 2x", ours < 2 * parse,
-             note="it also checks every field, link and date with its place, and writes the database"),
-    ]  # fmt: skip
-
-
-def big_timeline(n: int) -> str:
-    rng = random.Random(0)
-    entries: list[dict[str, Any]] = []
-    for i in range(n):
-        year = 1943 + i * 80 // n
-        entry: dict[str, Any] = {
-            "id": f"m-{i}", "track": rng.choice(TRACKS[:1]), "kind": "event", "title": " ".join(rng.choices(WORDS, k=6)),
-            "short": f"Event {i}", "date": str(year), "authors": [rng.choice(NAMES)], "tags": [rng.choice(WORDS)],
-            "idea": " ".join(rng.choices(WORDS, k=20)) + ".", "story": " ".join(rng.choices(WORDS, k=120)) + ".",
-            "sources": [{"url": f"https://example.org/{i}", "read": "2026-01-01"}],
-        }  # fmt: skip
-        if i > 10:
-            ends = rng.sample(range(i), 3)
-            entry["links"] = [{"to": f"m-{end}", "as": "builds_on", "how": "takes up its idea"} for end in ends]
-        entries.append(entry)
-    return yaml.dump(entries, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
-
-
-def outside(folder: Path, n: int) -> list[Line]:
-    file = folder / "works.jsonl"
-    rng = random.Random(1)
-    with file.open("w") as out:
-        for i in range(n):
-            words = [*rng.choices(WORDS, k=5), *rng.choices(RARE, k=3), f"x{i}"]
-            rng.shuffle(words)
-            authors = [f"{rng.choice(NAMES)} {rng.choice(NAMES)}" for _ in range(3)]
-            record = {"title": " ".join(words), "authors": authors, "year": 1970 + int(55 * rng.random() ** 0.4),
-                      "venue": f"Conference on {rng.choice(WORDS)}", "doi": f"10.1234/{i}"}  # fmt: skip
-            out.write(json.dumps(record) + "\n")
-    ours = timed(lambda: library.bring(file))
-    theirs = timed(lambda: by_sqlite_utils(file, folder / "theirs.sqlite3"))
-    connection = library.opened()
-    questions = [(rng.choice(WORDS), rng.choice(RARE if i % 3 else WORDS), rng.randint(1980, 2015)) for i in range(200)]
-    finding.find(connection, "warm up")
-    mine = [
-        timed(lambda q=q: finding.find(connection, f"{q[0]} {q[1]} year:{q[2]}..{q[2] + 8}", 20)) for q in questions
+        Line(f"load {MILESTONES:,} milestones", ours, "", None, "under 3 s", ours < 3),
+        Line(
+            "the same",
+            ours,
+            "parsing it with yaml.CSafeLoader",
+            parse,
+            "within 2x",
+            ours < 2 * parse,
+            note="it also checks every field, link and date, and writes the database",
+        ),
     ]
-    datasette = asyncio.run(by_datasette(library.place(), questions[:60]))
-    ours95, theirs95 = percentile(mine, 0.95), percentile(datasette, 0.95)
+
+
+def literature(folder: Path, count: int) -> list[Line]:
+    file = folder / "works.jsonl"
+    generated.write_works(file, count)
+    rate = count / timed(lambda: importing.import_file(file))
+    their_rate = count / timed(lambda: import_with_sqlite_utils(file, folder / "theirs.sqlite3"))
+    rng = random.Random(1)
+    queries = [
+        (rng.choice(WORDS), rng.choice(RARE_WORDS if i % 3 else WORDS), rng.randint(1980, 2015))
+        for i in range(QUERIES)
+    ]
+    ours = search_times(queries)
+    theirs = asyncio.run(datasette_times(database.library_path(), queries[:DATASETTE_QUERIES]))
+    slow, their_slow = percentile(ours, 0.95), percentile(theirs, 0.95)
+    median, their_median = (1000 * percentile(times, 0.5) for times in (ours, theirs))
     return [
-        Line(f"import of {n:,} works", n / ours, "sqlite-utils insert, full text and an index on year", n / theirs,
-             "20,000 records/s", n / ours >= 20_000, unit="records/s",
-             note="it also cleans, identifies and deduplicates each record"),
-        Line(f"search in {n:,}, p95 (median {1000 * percentile(mine, 0.5):.1f} ms)", ours95,
-             f"Datasette on the same file (median {1000 * percentile(datasette, 0.5):.0f} ms)", theirs95,
-             "p95 under 20 ms, ahead of Datasette", ours95 < min(0.020, theirs95)),
-    ]  # fmt: skip
+        Line(
+            f"import of {count:,} works",
+            rate,
+            "sqlite-utils insert, full text and an index on year",
+            their_rate,
+            "20,000 records/s",
+            rate >= 20_000,
+            unit="records/s",
+            note="it also cleans, identifies and deduplicates each record",
+        ),
+        Line(
+            f"search in {count:,}, p95 (median {median:.1f} ms)",
+            slow,
+            f"Datasette on the same file (median {their_median:.0f} ms)",
+            their_slow,
+            "p95 under 20 ms, ahead of Datasette",
+            slow < min(0.020, their_slow),
+        ),
+    ]
 
 
-def by_sqlite_utils(file: Path, database: Path) -> None:
+def search_times(queries: list[Query]) -> list[float]:
+    connection = database.open_library()
+    search.search_works(connection, "warm up")
+    times = []
+    for one, other, year in queries:
+        query = f"{one} {other} year:{year}..{year + 8}"
+        start = time.perf_counter()
+        search.search_works(connection, query, 20)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def import_with_sqlite_utils(file: Path, database: Path) -> None:
     import sqlite_utils
 
     table = sqlite_utils.Database(database)["work"]
     with file.open() as lines:
-        records = ({**r, "authors": "; ".join(r["authors"])} for r in map(json.loads, lines))
-        table.insert_all(records, batch_size=5_000)
+        works = ({**w, "authors": "; ".join(w["authors"])} for w in map(json.loads, lines))
+        table.insert_all(works, batch_size=5_000)
     table.enable_fts(["title", "authors", "venue"])
     table.create_index(["year"])
 
 
-async def by_datasette(database: Path, questions: list[tuple[str, str, int]]) -> list[float]:
-    """The same questions: two words, a span of years, counts by year; answered within the process, without a network."""
+async def datasette_times(database: Path, queries: list[Query]) -> list[float]:
+    """The same queries, with counts by year too, answered within this process."""
     from datasette.app import Datasette
 
-    served = Datasette([str(database)], settings={"sql_time_limit_ms": 10_000, "facet_time_limit_ms": 10_000})
-    await served.invoke_startup()
-    taken = []
-    for one, other, year in questions:
+    limits = {"sql_time_limit_ms": 10_000, "facet_time_limit_ms": 10_000}
+    datasette = Datasette([str(database)], settings=limits)
+    await datasette.invoke_startup()
+    times = []
+    for one, other, year in queries:
         address = (
             f"/outside/work.json?_search={one}+{other}&year__gte={year}&year__lte={year + 8}"
             "&_facet=year&_size=20&_fts_table=work_text&_fts_pk=rowid"
         )
-        begun = time.perf_counter()
-        answer = await served.client.get(address)
-        taken.append(time.perf_counter() - begun)
+        start = time.perf_counter()
+        answer = await datasette.client.get(address)
+        times.append(time.perf_counter() - start)
         assert answer.status_code == 200, answer.text[:300]
-    return taken
+    return times
 
 
-def lineage(folder: Path, n: int) -> list[Line]:
-    rng = random.Random(2)
+def lineage(folder: Path, count: int) -> list[Line]:
     engine = db.open_database(folder / "graph.sqlite3")
-    with engine.begin() as connection:
-        raw = connection.connection.cursor()
-        raw.executemany(
-            "INSERT INTO milestone (id, position, track, kind, title, short, date, first, last, entry) "
-            "VALUES (?, ?, 'theory', 'event', ?, ?, ?, ?, ?, '{}')",
-            ((f"m-{i}", i, f"Title {i}", f"M {i}", f"{1900 + i * 120 // n}", f"{1900 + i * 120 // n}-01-01",
-              f"{1900 + i * 120 // n}-12-31") for i in range(n)),
-        )  # fmt: skip
-        pairs = {(i, rng.randrange(max(0, i - 20_000), i)) for i in range(1, n) for _ in range(5)}
-        raw.executemany(
-            "INSERT INTO link (source, target, type, how) VALUES (?, ?, 'builds_on', 'takes it up')",
-            ((f"m-{a}", f"m-{b}") for a, b in pairs),
-        )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    opened: list[nx.MultiDiGraph] = []
-    opening = timed(lambda: opened.append(graph.lineage(engine)))
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
-    whole = opened[0]
-    middle, last = f"m-{n // 100}", f"m-{n - 1}"
-    above = seconds(lambda: graph.ancestors(whole, middle), 5)
-    above_nx = seconds(lambda: nx.ancestors(whole.reverse(copy=False), middle), 5)
-    way = seconds(lambda: graph.paths(whole, last, middle, limit=1), 5)
-    way_nx = seconds(lambda: nx.shortest_path(whole, last, middle), 5)
-    size = f"{n:,} milestones and {len(pairs):,} links"
+    links = generated.insert_lineage(engine, count)
+    before = peak_memory()
+    loaded: list[nx.MultiDiGraph] = []
+    opening = timed(lambda: loaded.append(graph.load_lineage(engine)))
+    memory = (peak_memory() - before) / 1000
+    (whole,) = loaded
+    early, last = f"m-{count // 100}", f"m-{count - 1}"
+    ancestors = seconds(lambda: graph.ancestors(whole, early))
+    nx_ancestors = seconds(lambda: nx.ancestors(whole.reverse(copy=False), early))
+    path = seconds(lambda: graph_paths.find_paths(whole, last, early, limit=1))
+    nx_path = seconds(lambda: nx.shortest_path(whole, last, early))
+    size = f"{count:,} milestones and {links:,} links"
+    limit = "under 50 ms"
     return [
         Line(f"opening {size}", opening, "", None, "under 5 s", opening < 5),
         Line("memory it takes", memory, "", None, "under 1,000 MB", memory < 1000, unit="MB"),
-        Line("ancestors", above, "nx.ancestors", above_nx, "under 50 ms", above < 0.05),
-        Line("shortest path", way, "nx.shortest_path", way_nx, "under 50 ms", way < 0.05),
+        Line("ancestors", ancestors, "nx.ancestors", nx_ancestors, limit, ancestors < 0.05),
+        Line("shortest path", path, "nx.shortest_path", nx_path, limit, path < 0.05),
     ]
+
+
+def peak_memory() -> int:
+    """In kB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":

@@ -1,36 +1,36 @@
-"""One line of a benchmark's result, and the table that all make."""
+"""A line of a benchmark's result, the table of all lines, and functions that measure time."""
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kb.shown import table
+from kb.formatting import format_table
+
+HEAD = ("what", "ours", "against", "theirs", "ratio", "target", "")
 
 
 @dataclass(frozen=True)
 class Line:
-    """`ours` and `theirs` are seconds, unless `unit` says otherwise; `met` says whether the target in words is kept."""
-
     what: str
-    ours: float
-    against: str
+    ours: float  # in `unit`
+    against: str  # what else was measured, or ""
     theirs: float | None
-    target: str
+    target: str  # in words
     met: bool
     unit: str = "s"
-    note: str = ""
+    note: str = ""  # shown if the target isn't met
 
 
 def seconds(work: Callable[[], object], times: int = 5) -> float:
-    """The median of several runs: one disturbed by the machine doesn't count."""
+    """The median of several runs, since other processes may slow one down."""
     return statistics.median(timed(work) for _ in range(times))
 
 
 def timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -38,14 +38,19 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def show(lines: Sequence[Line]) -> str:
-    head = ("what", "ours", "against", "theirs", "ratio", "target", "")
-    body = []
-    for line in lines:
-        ratio = f"{line.ours / line.theirs:.2f}" if line.theirs else "-"
-        theirs = _amount(line.theirs, line.unit) if line.theirs else "-"
-        met = "met" if line.met else f"NOT MET{': ' + line.note if line.note else ''}"
-        body.append((line.what, _amount(line.ours, line.unit), line.against, theirs, ratio, line.target, met))
-    return table(head, body)
+    return format_table(HEAD, [_cells(line) for line in lines])
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (
+        line.what,
+        _amount(line.ours, line.unit),
+        line.against,
+        _amount(line.theirs, line.unit) if line.theirs else "-",
+        f"{line.ours / line.theirs:.2f}" if line.theirs else "-",
+        line.target,
+        "met" if line.met else f"NOT MET{': ' + line.note if line.note else ''}",
+    )
 
 
 def _amount(value: float, unit: str) -> str:
