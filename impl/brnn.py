@@ -287,8 +287,9 @@ def merge(cfg: Config, forward: Chosen, backward: Chosen) -> Iterator[Row]:
     val, test = (
         torch.stack([forward.tensors[use], backward.tensors[use]]) for use in ("val", "test")
     )  # [2 nets, 2: answer and target, B, T]
-    answers = val[:, 0, :, inside].flatten(1).T
-    weights = torch.linalg.lstsq(answers, val[0, 1, :, inside].flatten()[:, None]).solution
+    answers = val[:, 0, :, inside].flatten(1).T.double()  # in float the last digits would vary
+    target = val[0, 1, :, inside].flatten()[:, None].double()
+    weights = torch.linalg.lstsq(answers, target).solution.float()
     sums = {"merged": torch.full((2, 1), 0.5), "merged, fitted": weights}
     for arm, w in sums.items():
         y = (w[:, :, None] * test[:, 0]).sum(0)

@@ -1,5 +1,6 @@
 """Trials: the same rows in any number of processes, errors that arrive, and runs that go on."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -195,14 +196,14 @@ def test_an_error_of_a_trial_arrives_as_it_is(workers: Any, number: int) -> None
     workers(number)
     with pytest.raises(Refused, match="not with these settings"):
         collect(work=refuses)
-    assert not psutil.Process().children()
+    assert not multiprocessing.active_children()
 
 
 def test_a_process_that_dies_is_reported_with_its_trial(workers: Any) -> None:
     workers(2)
     with pytest.raises(trials.TrialFailed, match=r"arm rival, seed 7.*status 3"):
         collect(work=dies)
-    assert not psutil.Process().children()
+    assert not multiprocessing.active_children()
 
 
 # Runs that are killed
