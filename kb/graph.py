@@ -141,6 +141,31 @@ def pillars(graph: "nx.MultiDiGraph", id: str) -> list[str]:
     return pillar_ids
 
 
+def dependents(graph: "nx.MultiDiGraph", id: str) -> list[str]:
+    """The milestones that have `id` among their pillars, by date.
+
+    One walk finds what is still reached without `id`; `pillars` would need one for each descendant.
+    Raises UnknownMilestone.
+    """
+    require_known(graph, id)
+    ids = _reached_from_beginnings(graph, None) - _reached_from_beginnings(graph, id) - {id}
+    return sorted(ids, key=lambda other: (graph.nodes[other]["first"], other))
+
+
+def _reached_from_beginnings(graph: "nx.MultiDiGraph", without: str | None) -> set[str]:
+    """The milestones with a line of descent from a beginning that avoids `without`.
+
+    A beginning is a milestone that has no link to an earlier one.
+    """
+    frontier = [node for node, links in graph.out_degree() if not links and node != without]
+    seen = set(frontier)
+    while frontier:
+        later = {other for node in frontier for other in graph.pred[node]} - seen - {without}
+        frontier = list(later)
+        seen |= later
+    return seen
+
+
 def contemporaries(graph: "nx.MultiDiGraph", id: str, years: float = 1.0) -> list[str]:
     """The ids of other tracks at most `years` before or after `id`, the nearest in time first.
 

@@ -61,7 +61,7 @@ def show_dependents(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
     st.header(escape_markdown(f"What depends on {row.short}"), anchor=False)
     count = len(graph.descendants(lineage, row.id))
     descendants = format_count(count, "descendant")
-    ids = dependents(lineage, row.id)
+    ids = graph.dependents(lineage, row.id)
     if not count:
         st.write("It has no descendants on the timeline yet.")
     elif not ids:
@@ -72,30 +72,6 @@ def show_dependents(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
             "link shows the path."
         )
         _show_links(ids, start=row.id)
-
-
-def dependents(lineage: "nx.MultiDiGraph", id: str) -> list[str]:
-    """The milestones that have `id` among their pillars, by date.
-
-    One walk finds what is still reached without `id`; `graph.pillars` would need a walk for each
-    descendant.
-    """
-    ids = _reached_from_beginnings(lineage, None) - _reached_from_beginnings(lineage, id) - {id}
-    return sorted(ids, key=lambda other: (lineage.nodes[other]["first"], other))
-
-
-def _reached_from_beginnings(lineage: "nx.MultiDiGraph", without: str | None) -> set[str]:
-    """The milestones with a line of descent from a beginning that avoids `without`.
-
-    A beginning is a milestone that has no link to an earlier one.
-    """
-    frontier = [node for node, links in lineage.out_degree() if not links and node != without]
-    seen = set(frontier)
-    while frontier:
-        later = {other for node in frontier for other in lineage.pred[node]} - seen - {without}
-        frontier = list(later)
-        seen |= later
-    return seen
 
 
 def show_contemporaries(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:

@@ -125,3 +125,20 @@ def test_influence_is_between_nothing_and_everything(lineage: nx.MultiDiGraph) -
         n for n in lineage if not lineage.in_degree(n)
     }
     assert influence == graph.influence(lineage)
+
+
+@given(
+    st.integers(1, 9).flatmap(
+        lambda n: st.sets(st.tuples(st.integers(0, n), st.integers(0, n)), max_size=20)
+    )
+)
+def test_dependents_are_those_that_have_it_as_a_pillar(pairs: set[tuple[int, int]]) -> None:
+    made = nx.MultiDiGraph()
+    names = sorted({n for pair in pairs for n in pair})
+    made.add_nodes_from((str(n), {"first": str(n)}) for n in names)
+    for later, earlier in ((max(pair), min(pair)) for pair in pairs if pair[0] != pair[1]):
+        made.add_edge(str(later), str(earlier), key="builds_on", type="builds_on", how=None)
+    for one in made:
+        assert graph.dependents(made, one) == [
+            other for other in made if one != other and one in graph.pillars(made, other)
+        ]

@@ -1,39 +1,19 @@
-"""The lineage page: its picture, the text of a path, and what depends on a milestone."""
+"""The lineage page: its picture, and the text of a path."""
 
 import itertools
 
 import networkx as nx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from kb import graph
 from tests.ui.pages import open_page, page_text
 from ui import lineage as drawing
-from ui.lineage_details import dependents
 
 
 @pytest.fixture
 def whole(loaded: Engine) -> nx.MultiDiGraph:
     return graph.load_lineage(loaded)
-
-
-@given(
-    st.integers(1, 9).flatmap(
-        lambda n: st.sets(st.tuples(st.integers(0, n), st.integers(0, n)), max_size=20)
-    )
-)
-def test_dependents_are_those_that_have_it_as_a_pillar(pairs: set[tuple[int, int]]) -> None:
-    made = nx.MultiDiGraph()
-    names = sorted({n for pair in pairs for n in pair})
-    made.add_nodes_from((str(n), {"first": str(n)}) for n in names)
-    for later, earlier in ((max(pair), min(pair)) for pair in pairs if pair[0] != pair[1]):
-        made.add_edge(str(later), str(earlier), key="builds_on", type="builds_on", how=None)
-    for one in made:
-        assert dependents(made, one) == [
-            other for other in made if one != other and one in graph.pillars(made, other)
-        ]
 
 
 @pytest.mark.parametrize("centre", ["dropout", "resnet", "backprop", "imagenet"])

@@ -1,15 +1,15 @@
 // What a milestone is to the lineage that is drawn, as the legend and the cards say it.
 
 export const ROLES = {
-  centre: "what this is about",
-  before: "made it possible",
-  after: "came of it",
-  end: "one of the two",
-  way: "on the way",
-  beside: "opened beside",
+  centre: "this milestone",
+  before: "ancestor",
+  after: "descendant",
+  end: "start or end of the path",
+  way: "on the path",
+  beside: "added by you",
 };
 
-// The corners of a box. What came of the milestone has round ends, so that it differs without
+// The corners of a box. A descendant has round ends, so that it differs without
 // colour, too.
 export function cornerRadius(role, height) {
   return role === "after" ? height / 2 : 3;
