@@ -78,7 +78,7 @@ def test_from_the_timeline_to_a_verdict_and_back(
 def test_a_run_is_stopped_by_its_button(
     page: Page, database: Engine, until: Callable[..., Any]
 ) -> None:
-    run_id = launch(page, data="digits", updates="100000")
+    run_id = launch(page, data="digits", seeds="1000", updates="40")
     until(lambda: store.rows(database, run_id))
     pid = store.get(database, run_id).process
     page.get_by_role("button", name="Stop").click()

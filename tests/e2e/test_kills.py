@@ -1,6 +1,6 @@
 """The app killed at random moments after "Run" was pressed: what was submitted runs to its end.
 
-`KB_TRIALS=60 pytest tests/e2e/test_kills.py` for as many as one likes.
+`KB_KILLS=60 pytest tests/e2e/test_kills.py` for as many as one likes.
 """
 
 import os
@@ -19,7 +19,7 @@ from tests.conftest import free_port
 from tests.e2e.conftest import serve
 from tests.kb.test_kills import check_database
 
-TRIALS = int(os.environ.get("KB_TRIALS", "2"))
+TRIALS = int(os.environ.get("KB_KILLS", "2"))
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120 + 60 * TRIALS)]
 
 
