@@ -23,6 +23,7 @@ LINK_VERBS: dict[str, str] = {
     "supersedes": "supersedes",
     "equivalent_to": "is equivalent to",
     "disputes": "disputes",
+    "about": "is about",
 }
 
 

@@ -28,6 +28,7 @@ LinkType = Literal[
     "supersedes",
     "equivalent_to",
     "disputes",
+    "about",  # what a book, course, article, event or prize tells of
 ]
 DateMeaning = Literal[
     "submitted", "published", "announced", "released", "shipped", "first commit", "begun"
@@ -124,6 +125,7 @@ class Source(StrictModel):
     url: Url
     read: Annotated[str, AfterValidator(_check_whole_day)]
     note: Text | None = None  # which facts it is for, where that isn't plain
+    primary: bool = False  # the paper itself, its publisher, the maker, a data sheet
 
 
 class Published(StrictModel):
@@ -226,14 +228,29 @@ class Data(Milestone):
     spec: dict[ModuleName, Figure] = {}
 
 
+class Trained(Milestone):
+    """What was trained at a scale that no small experiment can repeat, or is sold as a service."""
+
+    kind: Literal["model", "product"]
+    spec: dict[ModuleName, Figure] = {}  # parameters, tokens, training compute
+
+    @model_validator(mode="after")
+    def _has_a_maker(self) -> Self:
+        if not (self.authors or self.makers):
+            raise ValueError("`makers` or `authors` is missing: who made it")
+        return self
+
+
 class Event(Milestone):
     kind: Literal["event"]
 
 
 Executable = Paper | Writing  # what may have an implementation
-Entry = Annotated[Paper | Writing | Software | Hardware | Data | Event, Field(discriminator="kind")]
+Entry = Annotated[
+    Paper | Writing | Software | Hardware | Data | Trained | Event, Field(discriminator="kind")
+]
 
-MODELS: tuple[type[Milestone], ...] = (Paper, Writing, Software, Hardware, Data, Event)
+MODELS: tuple[type[Milestone], ...] = (Paper, Writing, Software, Hardware, Data, Trained, Event)
 MODEL_OF_KIND: dict[str, type[Milestone]] = {
     kind: model for model in MODELS for kind in get_args(model.model_fields["kind"].annotation)
 }

@@ -16,6 +16,8 @@ TYPES = {  # by kind
     "system": "Product",
     "dataset": "Dataset",
     "benchmark": "Dataset",
+    "model": "CreativeWork",
+    "product": "SoftwareApplication",
     "event": "Event",
 }
 # The properties of some types are not those of a creative work.

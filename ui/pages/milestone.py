@@ -36,6 +36,7 @@ LINK_TEXTS = {  # how the later milestone is related to the earlier
     "supersedes": "supersedes",
     "equivalent_to": "equivalent to",
     "disputes": "disputes",
+    "about": "about",
 }
 
 
