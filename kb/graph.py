@@ -1,8 +1,8 @@
 """The lineage graph: what made a milestone possible, and what it made possible.
 
 A NetworkX graph of the timeline in which every link points from a later milestone to an earlier
-one. Links of every type count; `disputes` too, since a reply also descends from what it replies to.
-In a notebook:
+one. Only links that carry cause are in it (`CAUSES`): that a paper was evaluated on a
+data set, disputes another or tells of it made neither possible. In a notebook:
 
     from kb import open_kb
     kb = open_kb()
@@ -14,7 +14,7 @@ In a notebook:
 import datetime as dt
 import gc
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from kb.schema import LinkType
 
+# These carry cause: the lineage follows them. Links of other types are shown, and not followed.
+CAUSES: tuple["LinkType", ...] = ("builds_on", "implements", "runs_on", "enabled_by")
 DAMPING = 0.85  # the share of its own influence that a milestone passes on along its links
 INFLUENCE_ROUNDS = 40  # 0.85 to the 40th is 0.0015: more rounds make no visible difference
 VIRTUAL_ROOT = ""  # the node that every beginning is linked to; no id is empty
@@ -53,12 +55,21 @@ class Step:
 
 
 def load_lineage(engine: Engine) -> "nx.MultiDiGraph":
-    """The graph of every milestone and every link, later -> earlier.
+    """The graph of every milestone and every link that carries cause, later -> earlier.
 
     A node is an id with short, title, date (as written), first (the first day that the date can
     mean), track and kind. An edge's key and its `type` are the link's type; `how` is the link's
     sentence or None.
     """
+    return _load_graph(engine, CAUSES)
+
+
+def load_links(engine: Engine) -> "nx.MultiDiGraph":
+    """The same graph with the links of every type, for what is shown and not followed."""
+    return _load_graph(engine, None)
+
+
+def _load_graph(engine: Engine, types: Collection[str] | None) -> "nx.MultiDiGraph":
     import networkx as nx
 
     graph = nx.MultiDiGraph()
@@ -76,7 +87,8 @@ def load_lineage(engine: Engine) -> "nx.MultiDiGraph":
             )
             cursor.execute("SELECT source, target, type, how FROM link ORDER BY rowid")
             for source, target, type, how in cursor:  # faster than add_edges_from
-                graph.add_edge(source, target, type, type=type, how=how)
+                if types is None or type in types:
+                    graph.add_edge(source, target, type, type=type, how=how)
     finally:
         if gc_was_enabled:
             gc.enable()

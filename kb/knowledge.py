@@ -64,7 +64,7 @@ class KnowledgeBase:
 
     def __getitem__(self, id: str) -> "Milestone":
         """The milestone with that id. Raises kb.graph.UnknownMilestone, with a suggestion."""
-        graph.neighbours(self.graph, id)
+        graph.require_known(self.graph, id)
         return self.milestones[id]
 
     def __iter__(self) -> "Iterator[Milestone]":

@@ -29,8 +29,20 @@ def lineage() -> Any:
     return _lineage(db.timeline_digest(engine()))
 
 
+def links() -> Any:
+    """The same graph with the links of every type, for what is shown and not followed."""
+    return _links(db.timeline_digest(engine()))
+
+
 @st.cache_resource(max_entries=2)
 def _lineage(digest: str | None) -> Any:
     from kb import graph
 
     return graph.load_lineage(engine())
+
+
+@st.cache_resource(max_entries=2)
+def _links(digest: str | None) -> Any:
+    from kb import graph
+
+    return graph.load_links(engine())

@@ -125,8 +125,8 @@ def show_milestone(args: argparse.Namespace) -> None:
 def _print_neighbours(engine: "Engine", milestone: str) -> None:
     from kb import graph
 
-    built_on, led_to = graph.neighbours(graph.load_lineage(engine), milestone)
-    for title, steps in {"Builds on": built_on, "Led to": led_to}.items():
+    before, after = graph.neighbours(graph.load_links(engine), milestone)
+    for title, steps in {"Before it": before, "After it": after}.items():
         if steps:
             print(f"\n{title}")
         for step in steps:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from kb.graph import CAUSES
 from kb.search.normalize import casefold_ascii
 from kb.search.query_language import Query, Term, unknown_value_error
 
@@ -41,12 +42,20 @@ LATEST_VERDICTS = """
         AND json_extract(r.options, '$.broken') IS NULL GROUP BY r.implementation, v.claim
     ) newest ON newest.implementation = c.implementation AND newest.claim = c.id
 """
-REACHABLE = """m.id <> :v AND m.id IN (
-    WITH RECURSIVE reached(id) AS (
-        SELECT :v UNION SELECT l.{next} FROM link l JOIN reached ON l.{here} = reached.id
-    )
-    SELECT id FROM reached
-)"""
+
+
+def _reachable(here: str, next: str) -> str:
+    """The condition that a milestone is reached from `:v` by links that carry cause."""
+    causes = ", ".join(f"'{type}'" for type in CAUSES)
+    return f"""m.id <> :v AND m.id IN (
+        WITH RECURSIVE reached(id) AS (
+            SELECT :v UNION SELECT l.{next} FROM link l JOIN reached ON l.{here} = reached.id
+            WHERE l.type IN ({causes})
+        )
+        SELECT id FROM reached
+    )"""
+
+
 CONDITIONS = {  # by qualifier; "" is a word or phrase. `:v` is the value
     "": "milestone_text.rowid IN (SELECT rowid FROM milestone_text WHERE milestone_text MATCH :v)",
     "track": "m.track = :v",
@@ -59,8 +68,8 @@ CONDITIONS = {  # by qualifier; "" is a word or phrase. `:v` is the value
     "claim": f"m.id IN (SELECT milestone FROM ({LATEST_VERDICTS}) WHERE verdict = :v)",
     "before": "m.last < (SELECT first FROM milestone WHERE id = :v)",
     "after": "m.first > (SELECT last FROM milestone WHERE id = :v)",
-    "from": REACHABLE.format(here="target", next="source"),
-    "to": REACHABLE.format(here="source", next="target"),
+    "from": _reachable(here="target", next="source"),
+    "to": _reachable(here="source", next="target"),
 }
 
 

@@ -9,11 +9,16 @@ from tests.kb import search_timeline, small_lineage
 
 
 @pytest.fixture(scope="session")
-def lineage(tmp_path_factory: pytest.TempPathFactory) -> nx.MultiDiGraph:
-    """The graph of the timeline in small_lineage.py, read from a database."""
+def small_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A database with the timeline in small_lineage.py."""
     engine = db.open_database(tmp_path_factory.mktemp("graph") / "kb.sqlite3")
     db.load_timeline(engine, small_lineage.TIMELINE)
-    return graph.load_lineage(engine)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def lineage(small_engine: Engine) -> nx.MultiDiGraph:
+    return graph.load_lineage(small_engine)
 
 
 @pytest.fixture(scope="session")

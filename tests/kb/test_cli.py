@@ -117,7 +117,7 @@ def test_search_prints_hits(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_show_path_and_lineage(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "show", "dropout", "--json")["title"].startswith("Dropout")
-    assert "Builds on" in run_kb(capsys, "show", "dropout")[1]
+    assert "Before it" in run_kb(capsys, "show", "dropout")[1]
     assert "builds on Back-propagation" in run_kb(capsys, "path", "backprop", "dropout")[1]
     lineage = printed(capsys, "lineage", "lenet5", "--json")
     assert "backprop" in {step["id"] for step in lineage["ancestors"]}

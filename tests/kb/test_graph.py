@@ -6,12 +6,13 @@ from typing import Any
 
 import networkx as nx
 import pytest
+from sqlalchemy import Engine
 
 from kb import graph, graph_paths, paths
 from tests.kb.small_lineage import TIMELINE, graph_of, ids, milestone
 
 
-def test_the_graph_has_every_milestone_and_link(lineage: nx.MultiDiGraph) -> None:
+def test_the_graph_has_every_milestone_and_what_caused_it(lineage: nx.MultiDiGraph) -> None:
     assert set(lineage) == {m.id for m in TIMELINE}
     assert lineage.nodes["lstm"] == {
         "short": "LSTM",
@@ -25,7 +26,15 @@ def test_the_graph_has_every_milestone_and_link(lineage: nx.MultiDiGraph) -> Non
         "type": "enabled_by",
         "how": "how alexnet met cuda",
     }
-    assert lineage.number_of_edges() == sum(len(m.links) for m in TIMELINE)
+    causes = [link for m in TIMELINE for link in m.links if link.as_ in graph.CAUSES]
+    assert lineage.number_of_edges() == len(causes)
+    assert not lineage.has_edge("lstm", "backprop"), "a dispute is no cause"
+
+
+def test_the_graph_of_all_links_has_the_others_too(small_engine: Engine) -> None:
+    links = graph.load_links(small_engine)
+    assert links.number_of_edges() == sum(len(m.links) for m in TIMELINE)
+    assert links.has_edge("lstm", "backprop", "disputes")
 
 
 def test_ancestors_are_nearest_first_and_the_latest_of_a_depth_first(
@@ -53,8 +62,8 @@ def test_descendants_are_nearest_first_and_the_earliest_of_a_depth_first(
         "backprop",
         "lenet",
         "rnn",
-        "lstm",
         "alexnet",
+        "lstm",
     ]
     assert graph.descendants(lineage, "abacus") == []
 
@@ -92,7 +101,7 @@ def test_common_ancestors_are_nearest_first_and_never_the_two_themselves(
 
 
 def test_pillars(lineage: nx.MultiDiGraph) -> None:
-    assert graph.pillars(lineage, "lstm") == ["backprop", "chain-rule", "calculus"]
+    assert graph.pillars(lineage, "lstm") == ["rnn", "backprop", "chain-rule", "calculus"]
     assert graph.pillars(lineage, "alexnet") == []  # it could still come of cuda
     assert graph.pillars(lineage, "calculus") == []
 

@@ -114,7 +114,7 @@ def _show_spec(spec: dict[str, dict[str, Any]]) -> None:
 
 def _show_neighbours(row: MilestoneRow) -> None:
     """Shows the milestones that are linked to this one, as a picture and as two lists."""
-    before, after = graph.neighbours(cache.lineage(), row.id)
+    before, after = graph.neighbours(cache.links(), row.id)
     milestones, key = cache.milestones(), f"neighbours-{row.id}"
     if clicked := draw_neighbours(row, before, after, milestones, key=key):
         navigation.switch_to("milestone", id=clicked)

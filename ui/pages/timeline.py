@@ -165,7 +165,7 @@ def _decimal_year(date: str, end: int) -> float:
 
 def _links(selected: str) -> list[dict[str, Any]]:
     """The links of the selected milestone, each from the later milestone to the earlier."""
-    before, after = graph.neighbours(cache.lineage(), selected)
+    before, after = graph.neighbours(cache.links(), selected)
     ends = [(selected, step.id, step) for step in before]
     ends += [(step.id, selected, step) for step in after]
     return [
