@@ -1,6 +1,5 @@
-"""Fast R-CNN: pooling and loss against torch's own, work against hooks that count, the SVD."""
+"""Fast R-CNN: pooling and loss against torch's own, mini-batches, work that is counted, the SVD."""
 
-import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -8,206 +7,272 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-import impl.fast_rcnn as fast
-from impl import rcnn
-from impl.fast_rcnn import (  # fmt: skip
+from impl.fast_rcnn import (
+    BROKEN,
+    CLAIMS,
+    MULTI,
     PAPER,
+    PROTOCOLS,
     QUICK,
     SMOKE,
+    STAGES,
     FastRCNN,
-    batch,
+    Heads,
     check,
-    compressed,
-    example,
+    detect,
     losses,
-    multiply_adds,
-    pool_one_by_one,
+    pooling_gap,
     roi_pool,
-    run,
     smooth_l1,
-    spread,
-    suppressed,
     train,
+    trial,
+    truncate,
     window,
-    windows,
-    work,
+    work_share,
 )
-from impl.kit.detection import Scene, iou, scenes
+from impl.kit import Row
+from impl.kit.backbone import Backbone, multiply_adds
+from impl.kit.boxes import decode, encode, iou
+from impl.kit.broken import take_out
+from impl.kit.regions import Sampler, windows
+from impl.kit.scene import Scene
 
 CPU = torch.device("cpu")
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 7), st.sampled_from([1.0, 0.5, 0.25]))
-def test_roi_pooling_is_that_of_each_region_alone(seed: int, P: int, scale: float) -> None:
-    draw = torch.Generator().manual_seed(seed)
-    x = torch.randn(2, 3, 12, 15, generator=draw)
-    low, size = 60 * torch.rand(9, 2, generator=draw) - 5, 40 * torch.rand(9, 2, generator=draw)
-    boxes, of = torch.cat([low, low + size], 1), torch.randint(2, (9,), generator=draw)
-    ours = roi_pool(x, of, boxes, scale, P)
-    assert torch.equal(ours, pool_one_by_one(x, of, boxes, scale, P))
-    for y, n, (r, c), (h, w) in zip(
-        ours, of, *(t.tolist() for t in window(boxes, scale, 12, 15)), strict=True
-    ):
-        assert torch.equal(
-            y, F.adaptive_max_pool2d(x[n, :, r : r + h, c : c + w], P)
-        )  # torch's own
+def scene(*boxes: list[float]) -> Scene:
+    image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(len(boxes)) % 2
+    return Scene(image, torch.tensor(boxes).reshape(-1, 4), labels)
 
 
-def test_the_gradient_goes_to_the_pixel_that_won() -> None:
+TWO = scene([5.0, 10, 25, 40], [30.0, 30, 60, 50])
+PROPOSED = torch.tensor([[4.0, 8, 25, 42], [32, 28, 58, 50], [0, 0, 20, 20], [25, 20, 45, 45]])
+
+
+def test_pooling_worked_out_by_hand() -> None:
+    """The box covers the cells 1 to 3 across and 2 to 5 down of a map with a cell each 2 pixels."""
+    x = torch.arange(48.0).reshape(1, 1, 6, 8)
+    boxes = torch.tensor([[2.4, 3.7, 8.3, 12.0]])
+    pooled = roi_pool(x, torch.tensor([0]), boxes, 0.5, 2)
+    assert pooled.tolist() == [[[[26, 27], [42, 43]]]]
+
+
+def test_windows_are_rounded_to_cells_and_stay_in_the_map() -> None:
+    boxes = torch.tensor([[2.4, 3.7, 8.3, 12.0], [-9, -9, 99, 99], [15.9, 0, 16, 1]])
+    corner, size = window(boxes, 0.5, 6, 8)
+    assert corner.tolist() == [[2, 1], [0, 0], [0, 7]]
+    assert size.tolist() == [[4, 3], [6, 8], [1, 1]]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 9_999))
+def test_pooling_and_its_gradient_are_torchs(seed: int) -> None:
+    assert pooling_gap(seed) == 0
+
+
+def test_windows_that_are_shifted_are_noticed() -> None:
+    with take_out(BROKEN, "roi-pooling", SMOKE):
+        assert pooling_gap(0) > 0.1
+
+
+def test_without_a_gradient_the_same_is_pooled() -> None:
+    x, boxes = torch.randn(1, 3, 32, 32), torch.cat([TWO.boxes, PROPOSED])
+    of = torch.zeros(len(boxes), dtype=torch.long)
+    with torch.no_grad():
+        quickly = roi_pool(x, of, boxes, 0.5, 3)
+    assert torch.equal(quickly, roi_pool(x, of, boxes, 0.5, 3))
+
+
+def test_the_gradient_goes_to_the_cell_that_won() -> None:
     x = torch.randn(1, 1, 6, 6, dtype=torch.double, requires_grad=True)
     boxes, of = torch.tensor([[0.0, 0, 6, 6], [1, 1, 5, 4]]), torch.zeros(2, dtype=torch.long)
     assert torch.autograd.gradcheck(lambda x: roi_pool(x, of, boxes, 1.0, 2), (x,))
-    (g,) = torch.autograd.grad(roi_pool(x, of, boxes, 1.0, 1).sum(), x)
-    assert g.sum() == 2 and g.flatten()[x.flatten().argmax()] >= 1
+    (gradient,) = torch.autograd.grad(roi_pool(x, of, boxes, 1.0, 1).sum(), x)
+    assert gradient.sum() == 2 and gradient.flatten()[x.flatten().argmax()] >= 1
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.floats(-5, 5))
-def test_smooth_l1_is_that_of_torch(x: float) -> None:
+def test_smooth_l1_is_torchs(x: float) -> None:
     t = torch.tensor(x, dtype=torch.double)
     assert smooth_l1(t) == pytest.approx(F.smooth_l1_loss(t, torch.zeros_like(t)).item())
 
 
-def test_the_loss() -> None:
+def test_the_losses_are_torchs_and_the_background_has_no_box() -> None:
     torch.manual_seed(0)
-    logits, t, v, u = (
-        torch.randn(6, 4),
-        torch.randn(6, 3, 4),
-        torch.randn(6, 4),
-        torch.tensor([0, 1, 2, 3, 0, 1]),
-    )
+    logits, t, v = torch.randn(6, 4), torch.randn(6, 3, 4), torch.randn(6, 4)
+    u = torch.tensor([0, 1, 2, 3, 0, 1])
     L_cls, L_loc = losses(logits, t, u, v)
     assert L_cls.item() == pytest.approx(F.cross_entropy(logits, u).item(), rel=1e-5)
-    theirs = [
-        F.smooth_l1_loss(t[r, c - 1], v[r], reduction="sum") for r, c in enumerate(u.tolist()) if c
-    ]
-    assert L_loc.item() == pytest.approx(
-        float(sum(theirs)) / 6, rel=1e-5
-    )  # the background has no box
+    of_objects = [(r, c - 1) for r, c in enumerate(u.tolist()) if c]
+    each = [F.smooth_l1_loss(t[r, c], v[r], reduction="sum") for r, c in of_objects]
+    assert L_loc.item() == pytest.approx(float(sum(each)) / 6, rel=1e-5)
 
 
-@pytest.mark.parametrize("cfg", [QUICK, SMOKE])
-def test_multiply_adds_are_those_counted(cfg: fast.Config) -> None:
-    counted: list[int] = []
-
-    def count(m: nn.Module, inputs: Any, output: Tensor) -> None:
-        if isinstance(m, nn.Conv2d):
-            counted.append(output[0].numel() * m.weight[0].numel())
-        elif isinstance(m, nn.Linear):
-            counted.append(m.weight.numel())
-
-    net = FastRCNN(cfg, 5)
-    for m in net.modules():
-        m.register_forward_hook(count)
-    net(
-        torch.zeros(1, 3, 48, 40),
-        torch.zeros(1, dtype=torch.long),
-        torch.tensor([[0.0, 0, 20, 20]]),
-    )
-    assert sum(counted) == sum(multiply_adds(cfg, 48, 40, 5))
+def test_one_map_is_less_work_than_a_pass_for_each_region() -> None:
+    assert 1 / 100 < work_share() < 1 / 12
+    with take_out(BROKEN, "shared-work", SMOKE):
+        assert work_share() > 1
 
 
-def test_vgg16() -> None:
-    map_, region = multiply_adds(PAPER, 224, 224, 20)
-    assert map_ == 15_346_630_656  # 13 convolutions of a picture of 224 pixels
+def test_the_papers_net_is_vgg_16() -> None:
     with torch.device("meta"):
         net = FastRCNN(PAPER, 20)
-    linear = sum(m.weight.numel() for m in (net.fc6, net.fc7, net.classes, net.boxes))
-    assert region == linear and net.fc6.weight.shape == (4096, 25_088)  # Sec. 4.4
-    shared = work(PAPER, 20, 2_000)
-    assert shared["separate"] / shared["shared"] > 50
+        work = multiply_adds(net.map, torch.zeros(1, 3, 224, 224))
+    assert sum(work.values()) == 15_346_630_656  # thirteen convolutions, as counted elsewhere
+    weights = [layer.weight.shape for layer in net.heads.modules() if isinstance(layer, nn.Linear)]
+    assert weights == [(4096, 25_088), (4096, 4096), (21, 4096), (80, 4096)]  # Sec. 4.4
 
 
-def test_all_singular_values_change_nothing() -> None:
+def test_work_is_counted_as_by_the_formula() -> None:
+    net = Backbone((4, 6), (2, 1))
+    counted = multiply_adds(net, torch.zeros(2, 3, 8, 8))
+    assert list(counted.values()) == [2 * 64 * 9 * 12, 2 * 64 * 9 * 16, 2 * 16 * 9 * 24]
+
+
+def test_all_singular_values_change_nothing_and_few_leave_few_weights() -> None:
     torch.manual_seed(0)
-    net, x = FastRCNN(SMOKE, 3), torch.randn(7, 4, 3, 3)
-    for ours, theirs in zip(compressed(net, (8, 8)).heads(x), net.heads(x), strict=True):
-        assert torch.allclose(ours, theirs, atol=1e-5)
-    fewer = compressed(net, (2, 3))
-    assert sum(p.numel() for p in fewer.fc6.parameters()) == 2 * (36 + 8) + 8  # Sec. 3.1: t (u + v)
+    layer, x = nn.Linear(36, 8), torch.randn(7, 36)
+    assert torch.allclose(truncate(layer, 8)(x), layer(x), atol=1e-5)
+    few = truncate(layer, 2)
+    assert sum(p.numel() for p in few.parameters()) == 2 * (36 + 8) + 8  # Sec. 3.1: t (u + v)
+    U, S, V = torch.linalg.svd(layer.weight.detach(), full_matrices=False)
+    best = x @ (U[:, :2] @ S[:2].diag() @ V[:2]).T + layer.bias
+    assert torch.allclose(few(x), best, atol=1e-5)
 
 
-def test_a_mini_batch() -> None:
-    data = scenes("composed", 6, 1, 64, 0)
-    cfg = replace(QUICK, regions=32, pictures=2)
-    examples = [example(scene, windows(cfg), cfg) for scene in data.train]
-    torch.manual_seed(0)
-    images, of, boxes, u, _ = batch(examples, cfg)
-    assert images.shape == (2, 3, 64, 64) and of.tolist() == [0] * 16 + [1] * 16
-    assert 2 <= int((u > 0).sum()) <= 8  # Sec. 2.3: a quarter
-    assert (boxes[:, 2:] > boxes[:, :2]).all()
+def test_windows_have_the_objects_sizes_and_lie_in_the_picture() -> None:
+    boxes = windows(TWO.boxes.repeat(5, 1), 64, 1.5)
+    assert (boxes >= 0).all() and (boxes <= 64).all()
+    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
+    assert torch.allclose(sizes, torch.tensor(600.0).sqrt())  # both objects have 600 pixels
+
+
+def sampler(scenes: list[Scene], **changes: Any) -> Sampler:
+    return Sampler(scenes, PROPOSED, replace(SMOKE, **changes), 0)
+
+
+def test_a_region_has_the_class_of_the_object_that_it_overlaps_enough() -> None:
+    boxes, G, u, overlap = sampler([TWO]).match(0)
+    assert len(boxes) == 6 and torch.equal(boxes[:2], TWO.boxes)
+    assert u.tolist() == [1, 2, 1, 2, 0, 0]
+    assert torch.equal(G[:4], TWO.boxes.repeat(2, 1))
+    assert torch.allclose(overlap, iou(boxes, TWO.boxes).amax(1))
+
+
+def test_a_picture_without_objects_has_only_background() -> None:
+    _, _, u, overlap = sampler([TWO, scene()]).match(1)
+    assert not u.any() and not overlap.any()
+
+
+def test_a_quarter_of_a_mini_batch_are_objects_and_targets_lead_to_them() -> None:
+    drawn = sampler([TWO, TWO], regions=8)
+    images, of, boxes, u, v = drawn.batch()
+    assert images.shape == (2, 3, 64, 64)
+    for n in (0, 1):
+        assert int((u[of == n] > 0).sum()) == 1  # Sec. 2.3: a quarter of four
+    t = v * drawn.std + drawn.mean
+    moved = decode(boxes, t)[u > 0]
+    mirrored = torch.tensor([64.0, 0, 64, 0]) + TWO.boxes * torch.tensor([-1.0, 1, -1, 1])
+    objects = torch.cat([TWO.boxes, mirrored[:, [2, 1, 0, 3]]])
+    assert torch.cdist(moved, objects).amin(1).max() < 1e-3
 
 
 def test_a_mirrored_picture_has_mirrored_boxes() -> None:
-    cfg = replace(QUICK, mirror=True, regions=2, pictures=2, part=1.0)
     image = torch.zeros(3, 64, 64)
     image[:, 10:20, 5:25] = 1.0
-    only = example(
-        Scene(image, torch.tensor([[5.0, 10, 25, 20]]), torch.tensor([0])), torch.zeros(0, 4), cfg
-    )
+    only = Scene(image, torch.tensor([[5.0, 10, 25, 20]]), torch.tensor([0]))
+    near = torch.tensor([[4.0, 9, 25, 21], [6, 11, 27, 20]])
+    drawn = Sampler([only], near, replace(SMOKE, fraction=1.0), 0)
     seen = set()
-    for seed in range(6):
-        torch.manual_seed(seed)
-        images, of, boxes, *_ = batch([only], cfg)
-        for n, (x0, y0, x1, y1) in zip(of.tolist(), boxes.int().tolist(), strict=True):
-            assert images[n, :, y0:y1, x0:x1].min() == 1 and (x0, x1) in ((5, 25), (39, 59))
+    for _ in range(6):
+        images, of, boxes, u, v = drawn.batch()
+        G = decode(boxes, v * drawn.std + drawn.mean)[u > 0]
+        for n, (x0, y0, x1, y1) in zip(of.tolist(), G.round().int().tolist(), strict=False):
+            assert images[n, :, y0:y1, x0:x1].min() == 1 and images[n].sum() == 3 * 200
             seen.add(x0)
     assert seen == {5, 39}
 
 
-def test_suppression_is_greedy() -> None:
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 2, 10, 12], [0, 7, 10, 17], [30, 30, 40, 40]])
-    found = suppressed(torch.tensor([[0.9], [0.8], [0.7], [0.1]]), boxes[:, None], PAPER)
-    assert (
-        found.boxes.tolist() == boxes[[0, 2, 3]].tolist()
-    )  # the third overlaps only the second, which is gone
-    assert iou(found.boxes, found.boxes).fill_diagonal_(0).max() <= PAPER.suppress
+def test_targets_have_mean_0_and_variance_1() -> None:
+    drawn = sampler([TWO])
+    boxes, G, u, _ = drawn.match(0)
+    v = (encode(boxes, G)[u > 0] - drawn.mean) / drawn.std
+    assert torch.allclose(v.mean(0), torch.zeros(4), atol=1e-5)
+    assert torch.allclose(v.std(0), torch.ones(4), atol=1e-5)
 
 
-def test_the_stage_of_boxes_changes_nothing_else() -> None:
-    cfg = SMOKE
-    data = scenes("composed", 3, 1, 64, 0)
-    examples = [example(scene, windows(cfg), cfg) for scene in data.train]
-    net = FastRCNN(cfg, 5)
-    before = {k: w.clone() for k, w in net.state_dict().items()}
-    for _ in train(net, examples, cfg, 0.0, 3, stage="boxes"):
-        pass
-    changed = {k for k, w in net.state_dict().items() if not torch.equal(w, before[k])}
-    assert changed == {"boxes.weight", "boxes.bias"}
-    before = {k: w.clone() for k, w in net.state_dict().items()}
-    for _ in train(net, examples, cfg, 0.0, 3):
-        pass
-    assert torch.equal(
-        net.boxes.weight, before["boxes.weight"]
-    )  # without L_loc the boxes learn nothing
-    assert spread(examples)[1].shape == (4,)
+def changed_by(stage: str) -> set[str]:
+    torch.manual_seed(0)
+    net, drawn = FastRCNN(SMOKE, 2), sampler([TWO])
+    before = {name: weight.clone() for name, weight in net.state_dict().items()}
+    list(train(net, drawn, SMOKE, 0.003, stage))
+    return {name for name, w in net.state_dict().items() if not torch.equal(w, before[name])}
 
 
-def test_what_is_repeated_is_the_same() -> None:
-    for name in ("targets", "moved", "auxiliary"):
-        ours, theirs = (inspect.getsource(getattr(m, name)) for m in (fast, rcnn))
-        assert ours.replace(f"  # same as impl/rcnn.py::{name}", "") == theirs
+def test_the_second_stage_learns_boxes_and_the_first_does_not() -> None:
+    boxes = {"heads.bbox.weight", "heads.bbox.bias"}
+    assert changed_by("boxes") == boxes
+    assert changed_by("classes") and not changed_by("classes") & boxes
 
 
-def test_pooling_that_averages_is_not_reproduced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broken idea: no maximum is pooled, nothing is shared, the two tasks hinder each other."""
-    rows = [e for e in run(SMOKE, CPU) if isinstance(e, dict)]
-    assert {v.claim: v.verdict for v in check(rows)}["roi-pooling"] == "reproduced"
-    pool = fast.roi_pool
-    monkeypatch.setattr(fast, "roi_pool", lambda *args: -pool(-args[0], *args[1:]))  # the minimum
-    value, gradient = fast.pooling_gaps(0)
-    broken: list[dict[str, Any]] = [
-        dict(measure="RoI pooling", seed=0, gap=value, gradient_gap=gradient)
-    ]
+def test_detections_lie_in_the_picture_and_are_suppressed_by_class() -> None:
+    torch.manual_seed(0)
+    drawn = sampler([TWO])
+    for found in detect(FastRCNN(SMOKE, 2), TWO, drawn, SMOKE):
+        assert set(found.labels.tolist()) <= {0, 1}
+        assert (found.boxes >= 0).all() and (found.boxes <= 64).all()
+        for label in (0, 1):
+            boxes = found.boxes[found.labels == label]
+            assert iou(boxes, boxes).fill_diagonal_(0).max() <= SMOKE.nms_threshold
+
+
+def test_heads_tell_classes_and_boxes_apart() -> None:
+    logits, t = Heads(4, 3, 8, 5)(torch.randn(7, 4, 3, 3))
+    assert logits.shape == (7, 6) and t.shape == (7, 5, 4)
+
+
+def last(claim: str | None, arm: str) -> Row:
+    torch.manual_seed(0)
+    cfg = replace(SMOKE, data="plain", train=8, test=6, updates=40, channels=(8, 8), width=16)
+    with take_out(BROKEN, claim, cfg) as changed:
+        *_, row = trial(changed, CPU, arm=arm, seed=0, rate=0.01)
+    assert isinstance(row, dict)
+    return row
+
+
+def test_without_the_boxes_loss_one_loss_is_that_of_classes() -> None:
+    alone, first_stage = last("classification", MULTI), last(None, STAGES)
+    assert alone["mAP_unmoved"] == first_stage["mAP_unmoved"]
+    assert last(None, MULTI)["mAP_unmoved"] != first_stage["mAP_unmoved"]
+
+
+def test_of_a_single_singular_value_little_is_left() -> None:
+    whole = last("truncated-svd", MULTI)
+    assert float(whole["svd_mAP"]) < float(whole["mAP"])
+
+
+def test_a_multi_task_loss_that_hinders_is_not_reproduced() -> None:
+    rows: list[Row] = [dict(work_share=0.1), dict(pooling_gap=0.5)]
     for seed in range(5):
-        broken += [
-            dict(work="this net", kind=kind, seed=seed, multiply_adds=1e9)
-            for kind in ("shared", "separate")
-        ]
-        for net, mAP in {"classification": 0.5, "multi-task": 0.45, "truncated SVD": 0.2}.items():
-            broken.append(dict(net=net, seed=seed, mAP=mAP + 0.001 * seed, mAP_windows=mAP))
-    assert {v.verdict for v in check(broken)} == {"not reproduced"}
+        for protocol in PROTOCOLS:
+            chosen: Row = dict(seed=seed, judged=True, selected_by=protocol.select)
+            mAP: Row = dict(mAP=45 + 0.1 * seed, mAP_unmoved=45 + 0.1 * seed, svd_mAP=20)
+            rival: Row = dict(arm=STAGES, mAP=50, mAP_unmoved=50)
+            rows += [chosen | mAP | {"arm": MULTI}, chosen | rival]
+    verdicts = {verdict.claim: verdict.verdict for verdict in check(rows)}
+    assert list(verdicts) == [claim.claim for claim in CLAIMS]
+    assert verdicts == {
+        "shared-work": "fails",
+        "roi-pooling": "fails",
+        "multi-task": "not reproduced",
+        "classification": "not reproduced",
+        "truncated-svd": "not reproduced",
+    }
+
+
+def test_the_ranks_of_quick_are_the_papers_part_of_the_widths() -> None:
+    assert [QUICK.width / r for r in QUICK.ranks] == [PAPER.width / r for r in PAPER.ranks]
