@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from impl.kit.events import Arrays, Event, Figure, Progress, Row
-from impl.kit.trials import Job, Trial, run_trials
+from impl.kit.trials import Trial, TrialJob, run_trials
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Protocol:
     select: str = "val_error"
     best: Literal["lowest", "highest"] = "lowest"
 
-    def jobs(self, config: Any) -> list[Job]:
+    def jobs(self, config: Any) -> list[TrialJob]:
         """The trials in their order: seed by seed with the arms side by side.
 
         So whoever watches sees the arms race from the first seconds.
@@ -60,7 +60,7 @@ class Protocol:
             return math.inf
         return value if self.best == "lowest" else -value
 
-    def edges(self, config: Any, job: Job) -> str:
+    def edges(self, config: Any, job: TrialJob) -> str:
         """The settings whose chosen value is the first or last of the grid."""
         return ", ".join(
             name
@@ -77,7 +77,7 @@ class Chosen:
 
     arm: str
     seed: int
-    job: Job  # arm, seed, conditions and the point of the grid
+    job: TrialJob  # arm, seed, conditions and the point of the grid
     row: Row  # the last that the trial yielded
     tensors: Mapping[str, Tensor]  # what it left to the figures
 
@@ -96,7 +96,7 @@ def run_protocol(
     protocols = [protocol] if isinstance(protocol, Protocol) else protocol
     planned = [(one, job) for one in protocols for job in one.jobs(config)]
     planned.sort(key=lambda each: each[1]["seed"])  # stable: within a seed as they are
-    jobs: list[Job] = []
+    jobs: list[TrialJob] = []
     owners: list[Protocol] = []  # of each trial the first protocol that it is in
     for one, job in planned:
         if job not in jobs:
@@ -125,7 +125,7 @@ def run_protocol(
 
 def _choose(
     planned: Sequence[tuple[Protocol, int]],
-    jobs: Sequence[Job],
+    jobs: Sequence[TrialJob],
     last: Mapping[int, Row],
     tensors: Mapping[int, Mapping[str, Tensor]],
 ) -> list[tuple[Protocol, Chosen]]:
@@ -149,7 +149,7 @@ def _choose(
     return chosen
 
 
-def _label(protocol: Protocol, job: Job) -> Row:
+def _label(protocol: Protocol, job: TrialJob) -> Row:
     """What tells the curve of a trial from the others: its point of the grid is a word."""
     label: Row = {name: value for name, value in job.items() if name not in protocol.grid}
     if protocol.grid:

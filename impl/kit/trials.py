@@ -29,9 +29,13 @@ import torch
 from impl.kit import parallel
 from impl.kit.events import Arrays, Figure, Progress, TrialEvent
 
-# trial(config, device, *, arm, seed, ...): the keywords are those of its Job
+# trial(config, device, *, arm, seed, ...): the keywords are those of its TrialJob
 Trial = Callable[..., Iterator[TrialEvent]]
-Job = Mapping[str, Any]
+TrialJob = Mapping[str, Any]
+# executes the trials of these indices elsewhere, and yields what run_trials yields
+Executor = Callable[
+    [Trial, Any, Sequence[TrialJob], Sequence[int]], Iterator[tuple[int, TrialEvent | None]]
+]
 WORKERS_VARIABLE = "KB_CORES"  # how many trials run at the same time, in place of all cores
 
 
@@ -62,7 +66,7 @@ def count_workers(jobs: int, device: torch.device) -> int:
 
 
 def run_trials(
-    trial: Trial, config: Any, jobs: Sequence[Job], device: torch.device
+    trial: Trial, config: Any, jobs: Sequence[TrialJob], device: torch.device
 ) -> Iterator[tuple[int, TrialEvent | None]]:
     """(index of the job, event) as the events come, and (index, None) when a trial has ended.
 
@@ -73,10 +77,8 @@ def run_trials(
     for index, events in finished.items():
         yield from ((index, event) for event in [*events, None])
     missing = [index for index in range(len(jobs)) if index not in finished]
-    workers = count_workers(len(missing), device)
-    run = _in_turn if workers == 1 else _in_processes
     events_of: dict[int, list[TrialEvent]] = {index: [] for index in missing}
-    for index, event in run(trial, config, jobs, missing, device, workers):
+    for index, event in _execute_missing(trial, config, jobs, missing, device):
         if event is None:
             events = events_of.pop(index)
             if _kept:
@@ -86,8 +88,31 @@ def run_trials(
         yield index, event
 
 
-def _execute(trial: Trial, config: Any, job: Job, device: torch.device) -> Iterator[TrialEvent]:
-    """The events of one trial. All arms of a seed begin with the same state of torch's generator."""
+def execute_with(executor: Executor | None) -> None:
+    """From now on trials are executed by this, or in processes of this machine."""
+    global _executor
+    _executor = executor
+
+
+_executor: Executor | None = None
+
+
+def _execute_missing(
+    trial: Trial,
+    config: Any,
+    jobs: Sequence[TrialJob],
+    missing: Sequence[int],
+    device: torch.device,
+) -> Iterator[tuple[int, TrialEvent | None]]:
+    if _executor:
+        return _executor(trial, config, jobs, missing)
+    workers = count_workers(len(missing), device)
+    run = _in_turn if workers == 1 else _in_processes
+    return run(trial, config, jobs, missing, device, workers)
+
+
+def execute(trial: Trial, config: Any, job: TrialJob, device: torch.device) -> Iterator[TrialEvent]:
+    """The events of one trial. All arms of a seed begin with the same state of torch's RNG."""
     torch.manual_seed(job["seed"])
     for event in trial(config, device, **job):
         if isinstance(event, Arrays):
@@ -99,13 +124,13 @@ def _execute(trial: Trial, config: Any, job: Job, device: torch.device) -> Itera
 def _in_turn(
     trial: Trial,
     config: Any,
-    jobs: Sequence[Job],
+    jobs: Sequence[TrialJob],
     missing: Sequence[int],
     device: torch.device,
     workers: int,
 ) -> Iterator[tuple[int, TrialEvent | None]]:
     for index in missing:
-        for event in _execute(trial, config, jobs[index], device):
+        for event in execute(trial, config, jobs[index], device):
             yield index, event
         yield index, None
 
@@ -113,7 +138,7 @@ def _in_turn(
 def _in_processes(
     trial: Trial,
     config: Any,
-    jobs: Sequence[Job],
+    jobs: Sequence[TrialJob],
     missing: Sequence[int],
     device: torch.device,
     workers: int,
@@ -155,7 +180,7 @@ def _in_processes(
             connection.close()
 
 
-def _receive(connection: Connection, process: Any, job: Job) -> TrialEvent | None:
+def _receive(connection: Connection, process: Any, job: TrialJob) -> TrialEvent | None:
     try:
         message = connection.recv()
     except (EOFError, ConnectionResetError):
@@ -176,7 +201,7 @@ def _work(
     inherited: Sequence[Connection],
     trial: Trial,
     config: Any,
-    jobs: Sequence[Job],
+    jobs: Sequence[TrialJob],
     device: torch.device,
 ) -> None:
     """A process that executes the trials whose indices come, until the connection is closed."""
@@ -190,7 +215,7 @@ def _work(
         while True:
             job = jobs[connection.recv()]
             try:
-                for event in _execute(trial, config, job, device):
+                for event in execute(trial, config, job, device):
                     connection.send(_PackedArrays.pack(event))
             except OSError:
                 raise
@@ -243,7 +268,7 @@ class _Kept:
         self.folder, self.source_hash = folder, source_hash
         folder.mkdir(parents=True, exist_ok=True)
 
-    def key(self, config: Any, job: Job) -> str:
+    def key(self, config: Any, job: TrialJob) -> str:
         """What a trial depends on. A file with another key is of no use."""
         parts = [self.source_hash, torch.__version__, asdict(config), dict(job)]
         return json.dumps(parts, sort_keys=True, default=str)
@@ -251,7 +276,7 @@ class _Kept:
     def file(self, index: int) -> Path:
         return self.folder / f"{index:05d}.pt"
 
-    def write(self, index: int, config: Any, job: Job, events: Sequence[TrialEvent]) -> None:
+    def write(self, index: int, config: Any, job: TrialJob, events: Sequence[TrialEvent]) -> None:
         """Writes the file completely or not at all."""
         content = {"key": self.key(config, job), "events": [_to_plain(event) for event in events]}
         buffer = io.BytesIO()
@@ -260,7 +285,7 @@ class _Kept:
         partial.write_bytes(buffer.getbuffer())  # a full disk is an OSError here, unlike in torch
         partial.replace(self.file(index))
 
-    def read_all(self, config: Any, jobs: Sequence[Job]) -> dict[int, list[TrialEvent]]:
+    def read_all(self, config: Any, jobs: Sequence[TrialJob]) -> dict[int, list[TrialEvent]]:
         """The events of the trials that have ended, by their index."""
         events = {}
         for file in sorted(self.folder.glob("*.pt")):
@@ -269,7 +294,7 @@ class _Kept:
                 events[index] = found
         return events
 
-    def read(self, file: Path, config: Any, job: Job) -> list[TrialEvent] | None:
+    def read(self, file: Path, config: Any, job: TrialJob) -> list[TrialEvent] | None:
         """None if the file is damaged, or of another trial."""
         try:
             content = torch.load(file, weights_only=True)

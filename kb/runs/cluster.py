@@ -104,17 +104,21 @@ def connect(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     runtime = {"py_modules": PACKAGES, "excludes": ["__pycache__", "share"]}
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            ray.init(address, namespace="executable-history", runtime_env=runtime, **RAY_LOGGING)
+            initialize(address, runtime)
             return
         except ConnectionAbortedError:
             # For each client of ray://, Ray starts a server, which may fail on a busy machine.
             if attempt == MAX_ATTEMPTS:
                 raise
             time.sleep(attempt)
+
+
+def initialize(address: str, runtime_env: dict[str, Any]) -> None:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(address, namespace="executable-history", runtime_env=runtime_env, **RAY_LOGGING)
 
 
 def execute_with_retries(job: Job, channel: SupervisorChannel) -> None:
@@ -137,7 +141,13 @@ def execute(job: Job, channel: SupervisorChannel) -> None:
     Raises one of NODE_LOST_ERRORS when its node is lost.
     """
     resources = required_resources(job["device"], job["processes"], ray.cluster_resources())
-    cluster_job = job | {"device": "cuda" if resources.get("num_gpus") else "cpu"}
+    # On CPUs the trials are tasks of their own (kb.runs.cluster_trials), and the run only arranges
+    # them. A run that counts its operations, or has several processes, executes in one piece.
+    has_gpu, flops = bool(resources.get("num_gpus")), job["options"].get("flops")
+    spread = not (has_gpu or flops or job["processes"] > 1)
+    if spread:
+        resources = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
+    cluster_job = job | {"device": "cuda" if has_gpu else "cpu", "spread": spread}
     channel.send("progress", done=0.0, total=0.0, note="waits for a place on the cluster")
     is_client = job["cluster"].startswith("ray://")
     pieces = (RelayedPieces if is_client else DirectPieces)(cluster_job, resources)
@@ -149,9 +159,7 @@ def execute(job: Job, channel: SupervisorChannel) -> None:
         raise
 
 
-def required_resources(
-    device: str, processes: int, available: dict[str, float]
-) -> dict[str, float]:
+def required_resources(device: str, processes: int, available: dict[str, float]) -> dict[str, Any]:
     """What the task requires of a node, as Ray's options. `auto` takes a GPU if there are any.
 
     Raises UnavailableResources if no node of the cluster can have it.
@@ -162,7 +170,7 @@ def required_resources(
         raise UnavailableResources(f"Ray gives out cpu and cuda, not {device}")
     if kind == "cuda" and not gpus:
         raise UnavailableResources("the cluster has no GPU; `--device cpu` needs none")
-    resources: dict[str, float] = {"num_cpus": processes}
+    resources: dict[str, Any] = {"num_cpus": processes}
     if gpus and kind != "cpu":
         resources["num_gpus"] = processes
     return resources

@@ -34,6 +34,10 @@ def execute(job: Job) -> Iterator[Piece]:
     """
     # The node's own variables win: it knows its paths.
     variables = {name: os.environ.get(name, value) for name, value in job["variables"].items()}
+    if job["spread"]:
+        context = ray.get_runtime_context()
+        packages = dict(context.runtime_env)  # where the cluster keeps kb and impl
+        job = job | {"ray_address": context.gcs_address, "runtime_env": packages}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         worker = processes.Worker()
@@ -101,7 +105,7 @@ def take_log(path: Path) -> bytes:
 class DirectPieces:
     """The pieces of a run, from within the cluster's network: Ray's streaming generator."""
 
-    def __init__(self, job: Job, resources: dict[str, float]) -> None:
+    def __init__(self, job: Job, resources: dict[str, Any]) -> None:
         self.pieces = ray.remote(execute).options(max_retries=0, **resources).remote(job)
 
     def __iter__(self) -> Iterator[Piece]:
@@ -121,7 +125,7 @@ class PieceRelay:
     Ray Client (ray://) has no streaming generators, but it can call an actor for each piece.
     """
 
-    def __init__(self, job: Job, resources: dict[str, float]) -> None:
+    def __init__(self, job: Job, resources: dict[str, Any]) -> None:
         self.direct = DirectPieces(job, resources)
         self.pieces = iter(self.direct)
 
@@ -139,7 +143,7 @@ class PieceRelay:
 class RelayedPieces:
     """The pieces of a run, from outside the cluster's network, through a relay."""
 
-    def __init__(self, job: Job, resources: dict[str, float]) -> None:
+    def __init__(self, job: Job, resources: dict[str, Any]) -> None:
         actor = ray.remote(PieceRelay).options(num_cpus=0, max_concurrency=2)
         self.relay: Any = actor.remote(job, resources)
 

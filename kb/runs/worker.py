@@ -60,8 +60,10 @@ def main() -> None:
     outcome = run_job(job, stream, channel)
     with contextlib.suppress(OSError):  # nothing can be flushed to a full disk
         sys.stdout.flush()
-    usage = measure_usage(started) | outcome.pop("usage", {})
-    stream.send("finished", **outcome, usage=usage)
+    own = outcome.pop("usage", {})
+    usage = measure_usage(started)
+    usage["cpu_seconds"] += own.pop("trial_cpu_seconds", 0.0)
+    stream.send("finished", **outcome, usage=usage | own)
     stream.flush()
     os._exit(0)  # doesn't wait for threads or atexit handlers that the run left behind
 
@@ -163,6 +165,8 @@ def execute(job: Job, stream: EventStream) -> dict[str, Any]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     impl.kit.trials.keep_in(stream.folder / "trials", source_hash)
+    tasks = trial_tasks(job)
+    impl.kit.trials.execute_with(tasks)
     broken = getattr(module, "BROKEN", {})
     with (
         impl.kit.broken.take_out(broken, options.get("broken"), config) as config,
@@ -172,7 +176,16 @@ def execute(job: Job, stream: EventStream) -> dict[str, Any]:
     impl.kit.parallel.leave()
     for verdict in module.check(rows):
         stream.send("verdict", **asdict(verdict))
-    return dict(counts)
+    return dict(counts) | ({"trial_cpu_seconds": tasks.cpu_seconds} if tasks else {})
+
+
+def trial_tasks(job: Job) -> Any:
+    """What executes the trials on the cluster that this worker runs on; None elsewhere."""
+    if "ray_address" not in job:
+        return None
+    from kb.runs.cluster_trials import TrialTasks  # imports Ray, for a second
+
+    return TrialTasks(job)
 
 
 def send_items(items: Iterable[Any], stream: EventStream) -> list[dict[str, Any]]:

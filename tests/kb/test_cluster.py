@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import Engine
 
@@ -77,6 +78,50 @@ def test_a_run_on_the_cluster_sends_rows_and_can_be_cancelled(
     assert wait_for_end(loaded, run_id).status == "cancelled"
     again = submission.submit(loaded, "two_rings", "smoke", device="cpu", cluster=address)
     assert wait_for_end(loaded, again).status == "succeeded"
+
+
+def test_the_trials_of_one_run_use_all_nodes(loaded: Engine, cluster: Any, until: Until) -> None:
+    request = RunRequest("dropout", "quick", SLOW, "cpu", cluster=cluster.address)
+    (run_id,) = submission.submit_all(loaded, [request])
+    until(lambda: len(trial_processes()) == 2)
+    control.cancel(loaded, run_id)
+    assert wait_for_end(loaded, run_id).status == "cancelled"
+    until(lambda: not trial_processes())
+
+
+def trial_processes() -> list[int]:
+    """The processes of Ray that execute a trial; Ray names them so."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if (process.info["cmdline"] or [""])[0].startswith("ray::execute_trial")
+    ]
+
+
+def test_an_idea_is_taken_out_on_the_nodes_too(loaded: Engine, cluster: Any) -> None:
+    requests = [
+        RunRequest(
+            "brnn", "smoke", device="cpu", options={"broken": "same-as-torch"}, cluster=where
+        )
+        for where in ("", cluster.address)
+    ]
+    runs = [wait_for_end(loaded, id) for id in submission.submit_all(loaded, requests)]
+    local, remote = ({v.claim: v.verdict for v in store.verdicts(loaded, run.id)} for run in runs)
+    assert local == remote and local["same-as-torch"] == "fails"
+
+
+def test_an_error_in_a_trial_is_told_as_on_one_machine(loaded: Engine, cluster: Any) -> None:
+    changes = {"data": "nothing"}
+    reasons = [
+        wait_for_end(
+            loaded,
+            submission.submit(
+                loaded, "dropout", "smoke", changes=changes, device="cpu", cluster=where
+            ),
+        ).reason
+        for where in ("", cluster.address)
+    ]
+    assert reasons[0] == reasons[1] and "no data set 'nothing'" in reasons[0]
 
 
 def test_a_killed_run_leaves_the_cluster_free(loaded: Engine, cluster: Any, until: Until) -> None:
