@@ -6,7 +6,6 @@ from impl.kit.cli import main
 from impl.kit.device import pick_device
 from impl.kit.events import Arrays, Event, Figure, Progress, Row, TrialEvent, keep_rows
 from impl.kit.protocol import Chosen, Protocol, run_protocol
-from impl.kit.rules import alike, compare, exact, no_worse
 from impl.kit.speed import faster
 from impl.kit.trials import generator
 from impl.kit.verdicts import Verdict, by_seed
@@ -28,16 +27,12 @@ __all__ = [
     "Row",
     "TrialEvent",
     "Verdict",
-    "alike",
     "by_seed",
-    "compare",
-    "exact",
     "faster",
     "generator",
     "judge",
     "keep_rows",
     "main",
-    "no_worse",
     "parallel",
     "pick_device",
     "run_protocol",
