@@ -1,12 +1,14 @@
-"""Dropout: a simple way to prevent neural networks from overfitting. Srivastava et al., JMLR 15:1929-1958, 2014.
+"""Dropout: a simple way to prevent neural networks from overfitting.
+Srivastava et al., JMLR 15:1929-1958, 2014.
 
 Claims      lower-test-error  fewer test errors than the same net without dropout (Tables 2 and 9)
-            weight-scaling    one net with scaled weights stands for all the thinned nets (Sec. 4, Sec. 7.5)
-            data-size         with very little data dropout does not help, with more it does (Sec. 7.4)
+            weight-scaling    one net with scaled weights stands for all thinned nets (Secs. 4, 7.5)
+            data-size         dropout helps, but not where there is very little data (Sec. 7.4)
 Deviations  1  fewer updates and training images than in the paper, except in `paper`
             2  torch's initialization, for both
             3  data-size compares the smallest of `sizes` with the largest, fixed beforehand
-Left out    max-norm, pre-training, Gaussian multiplicative noise (Sec. 10), dropout in convolutional nets and RBMs
+Left out    max-norm, pre-training, Gaussian multiplicative noise (Sec. 10), dropout in
+            convolutional nets and RBMs
 Shapes      B images, D pixels, H hidden units, C classes
 """
 

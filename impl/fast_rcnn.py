@@ -179,8 +179,8 @@ FULL = replace(PAPER, data="auto", train=230, validation=60, test=100, side=96, 
                detections=30)  # fmt: skip
 QUICK = replace(FULL, train=150, validation=30, test=50, side=64, dense=1.5, P=4, channels=(16, 32),
                 layers=(1, 1), width=128, ranks=(32, 8), regions=64, updates=200)  # fmt: skip
-SMOKE = replace(QUICK, data="composed", train=4, validation=2, test=3, channels=(4, 4), P=3,
-                width=8, ranks=(4, 2), updates=4, rates=(0.003,), before_nms=20, seeds=2)  # fmt: skip
+SMOKE = replace(QUICK, data="composed", train=4, validation=2, test=3, seeds=2, channels=(4, 4),
+                P=3, width=8, ranks=(4, 2), updates=4, rates=(0.003,), before_nms=20)  # fmt: skip
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 MULTI, STAGES = "multi-task", "stage-wise"

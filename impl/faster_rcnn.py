@@ -1,7 +1,7 @@
-"""Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks. Ren, He, Girshick & Sun, NIPS 2015.
+"""Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks. Ren et al., 2015.
 
-Claims      proposals    learned proposals cover more objects than as many of selective search (Fig. 4)
-            regression   moved by the second branch they fit objects better than as anchors (Table 2)
+Claims      proposals    learned proposals cover more than as many of selective search (Fig. 4)
+            regression   moved by the second branch they fit objects better than unmoved (Table 2)
             anchors      anchors of three sizes and shapes cover more than one kind does (Table 8)
             nearly-free  proposing takes less than a twentieth of the whole work (Table 5)
             inverse      moving an anchor by the targets of an object gives the object's box (Eq. 2)
@@ -116,10 +116,10 @@ class Config:
 
 
 PAPER = Config()
-FULL = replace(PAPER, data="auto", train=230, validation=50, test=100, side=96, channels=(16, 32, 64),
-               layers=(1, 1, 1), width=64, sizes=(), shapes=(), sampled=64, lambda_=9.0,
-               before_nms=500, proposals=50, batch=4, updates=1_500, optimizer="Adam",
-               rates=(0.001, 0.003, 0.01), scales=(6.0, 12.0, 25.0, 50.0, 100.0, 200.0))  # fmt: skip
+FULL = replace(PAPER, data="auto", train=230, validation=50, test=100, side=96, layers=(1, 1, 1),
+               channels=(16, 32, 64), width=64, sizes=(), shapes=(), sampled=64, lambda_=9.0,
+               proposals=50, batch=4, updates=1_500, optimizer="Adam", rates=(0.001, 0.003, 0.01),
+               before_nms=500, scales=(6.0, 12.0, 25.0, 50.0, 100.0, 200.0))  # fmt: skip
 QUICK = replace(FULL, train=150, validation=30, test=40, side=64, channels=(16, 32, 32), width=32,
                 lambda_=4.0, before_nms=300, batch=2, updates=300,
                 scales=(6.0, 12.0, 25.0, 50.0))  # fmt: skip
@@ -330,7 +330,7 @@ def proposing_share() -> float:
 
 
 def inverse_gap(anchor: Tensor, boxes: Tensor) -> float:
-    """The nearest anchors, moved by the targets that they are trained on, from the objects [N, 4]."""
+    """How far the nearest anchors, moved by their training targets, are from the objects [N, 4]."""
     nearest = anchor[iou(anchor, boxes).argmax(0)]
     return float((decode(nearest, encode(nearest, boxes)) - boxes).abs().max())
 

@@ -1,5 +1,5 @@
-"""Rich feature hierarchies for accurate object detection and semantic segmentation. Girshick et al.,
-CVPR, 2014 (arXiv 1311.2524).
+"""Rich feature hierarchies for accurate object detection and semantic segmentation.
+Girshick et al., CVPR, 2014 (arXiv 1311.2524).
 
 Claims      features-beat-hog  a fine-tuned CNN's features beat HOG on the same regions (Table 2)
             fine-tuning        training the pre-trained CNN on warped regions helps (Sec. 3.2)
@@ -135,8 +135,7 @@ PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 PROPOSALS = Protocol(arms=("segments", "random"), select="recall")
 FIXED = Protocol(arms=("HOG", "pre-trained"), select="val_mAP", best="highest")
-TRAINED = Protocol(arms=("fine-tuned", "scratch"), grid={"rate": "rates"}, select="val_mAP",
-                   best="highest")  # fmt: skip
+TRAINED = Protocol(("fine-tuned", "scratch"), {"rate": "rates"}, select="val_mAP", best="highest")
 
 CLAIMS = (
     Comparison(claim="features-beat-hog", idea="fine-tuned", rival="HOG", measure="mAP",
@@ -155,7 +154,8 @@ CLAIMS = (
     Comparison(claim="proposals-recall", idea="segments", rival="random", measure="recall",
                better="higher", margin=10.0, unit="% of the objects overlapped by half", ours=True,
                because="ours: one object in ten"),
-    Identity(claim="inverse", measure="inverse_gap", tolerance=1e-9, unit="pixels between the boxes"),
+    Identity(claim="inverse", measure="inverse_gap", tolerance=1e-9,
+             unit="pixels between the boxes"),
 )  # fmt: skip
 
 

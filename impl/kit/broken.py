@@ -1,4 +1,4 @@
-"""Taking the idea out of an implementation on purpose: a claim that still stands then proves nothing.
+"""Taking the idea out of an implementation on purpose: a claim that still stands proves nothing.
 
 `BROKEN` of an implementation names, for each claim, what takes its idea out: settings, or a
 function that returns a context manager which patches the code.

@@ -206,7 +206,10 @@ class AtMost(Comparison):
 
     @property
     def rule(self) -> str:
-        return f"reproduced if the whole 95% interval of the mean is at most {self.limit:g} ({self.because})"
+        return (
+            f"reproduced if the whole 95% interval of the mean is at most {self.limit:g} "
+            f"({self.because})"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

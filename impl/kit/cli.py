@@ -1,4 +1,7 @@
-"""`python -m impl.NAME`: runs an implementation in this process, shows what it yields and ends with the table of verdicts."""
+"""`python -m impl.NAME`: runs an implementation in this process and shows what it yields.
+
+It ends with the table of verdicts.
+"""
 
 import argparse
 import ast
@@ -31,7 +34,7 @@ def main(
     broken: Broken | None = None,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Exit status 0 when the run finished, whatever the verdicts; 2 when the settings can't be used."""
+    """Exit status 0 if the run finished, whatever the verdicts; 2 if the settings can't be used."""
     config = next(iter(presets.values()))
     parser = argparse.ArgumentParser(
         description=doc,
@@ -77,7 +80,10 @@ def main(
 
 
 def _consume(events: Iterator[Event], args: argparse.Namespace) -> list[Row]:
-    """Shows the events, writes the figures, and returns the rows; silent in all processes but the first."""
+    """Shows the events, writes the figures, and returns the rows.
+
+    All processes but the first are silent: they only return the rows.
+    """
     if parallel.rank():
         return [event for event in events if isinstance(event, dict)]
     rows: list[Row] = []
@@ -94,7 +100,10 @@ def _consume(events: Iterator[Event], args: argparse.Namespace) -> list[Row]:
 
 
 def change(config: Any, changes: dict[str, str]) -> Any:
-    """`config` with settings given as text. Raises ValueError naming the setting that doesn't exist or doesn't fit."""
+    """`config` with settings given as text.
+
+    Raises ValueError naming the setting that doesn't exist or doesn't fit.
+    """
     known: dict[str, Field[Any]] = {field.name: field for field in fields(config)}
     values = {}
     for key, text in changes.items():

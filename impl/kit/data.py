@@ -1,7 +1,8 @@
-"""Data sets by name. What scikit-learn bundles is always there; the rest is read from `KB_DATA`, or downloaded once.
+"""Data sets by name: bundled with scikit-learn, read from `KB_DATA`, or downloaded once.
 
-`KB_DATA` names a folder laid out as `mnist/train-images-idx3-ubyte.gz` and so on; without it, downloads are kept in the
-user's cache folder. Every file downloaded is checked against its SHA-256.
+What scikit-learn bundles is always there. `KB_DATA` names a folder laid out as
+`mnist/train-images-idx3-ubyte.gz` and so on; without it, downloads are kept in the user's cache
+folder. Every file downloaded is checked against its SHA-256.
 """
 
 import functools
@@ -20,8 +21,12 @@ from torch import Tensor
 from impl.kit.trials import generator
 
 MNIST_FILES = {  # name: SHA-256
-    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "train-images-idx3-ubyte.gz": (
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+    ),
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
@@ -30,12 +35,15 @@ TIMEOUT = 10  # seconds without an answer: then the network counts as absent
 
 
 class DataUnavailable(RuntimeError):
-    """A data set that isn't on this machine and couldn't be downloaded; the message says where to put it."""
+    """A data set that isn't on this machine and couldn't be downloaded.
+
+    The message says where to put it.
+    """
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images [N, C, H, W] in 0..1 and their labels [N], split into training and test as their source splits them."""
+    """Images [N, C, H, W] in 0..1 and their labels [N], in the source's training and test sets."""
 
     name: str
     x_train: Tensor
@@ -61,10 +69,10 @@ class Split:
 
 
 def draw_split(data: Images, n: int, validation: int, seed: int) -> Split:
-    """`n` training images and some for validation, drawn by the seed; the test images are the source's.
+    """`n` training images and some for validation, drawn by the seed.
 
-    There are `validation` of the latter, but at most a fifth of all that aren't for testing. Raises
-    ValueError if fewer than `n` are left.
+    The test images are the source's. There are `validation` images for validation, but at most a
+    fifth of all that aren't for testing. Raises ValueError if fewer than `n` are left.
     """
     order = torch.randperm(len(data.x_train), generator=generator(seed, "data"))
     validation = min(validation, len(order) // 5)
@@ -76,7 +84,7 @@ def draw_split(data: Images, n: int, validation: int, seed: int) -> Split:
 
 
 def handwriting(name: str) -> Images:
-    """`mnist`, `digits`, or `auto`: MNIST if it can be had, else the small digits that scikit-learn bundles."""
+    """`mnist`, `digits`, or `auto`: MNIST if it can be had, else scikit-learn's small digits."""
     if name == "digits":
         return digits()
     if name not in ("mnist", "auto"):
@@ -91,7 +99,10 @@ def handwriting(name: str) -> Images:
 
 @functools.cache
 def digits() -> Images:
-    """1,797 digits of 8 x 8 from scikit-learn (UCI's Optical Recognition); ours: the last 500 are for testing."""
+    """1,797 digits of 8 x 8 from scikit-learn (UCI's Optical Recognition).
+
+    Ours: the last 500 are for testing.
+    """
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -106,8 +117,8 @@ def mnist() -> Images:
 
     Raises DataUnavailable if it is neither in `KB_DATA` nor in the cache and can't be downloaded.
     """
-    x_train, y_train, x_test, y_test = (torch.from_numpy(read_idx(fetch("mnist", name, MNIST_MIRROR, sha)))
-                                        for name, sha in MNIST_FILES.items())  # fmt: skip
+    files = (fetch("mnist", name, MNIST_MIRROR, sha) for name, sha in MNIST_FILES.items())
+    x_train, y_train, x_test, y_test = (torch.from_numpy(read_idx(file)) for file in files)
     return Images(
         "mnist",
         x_train.unsqueeze(1).float() / 255,
@@ -118,7 +129,7 @@ def mnist() -> Images:
 
 
 def photographs(name: str) -> Images:
-    """`cifar10`, `cifar10-subset`, or what `handwriting` knows; `auto` is the subset where it can be had.
+    """`cifar10`, `cifar10-subset`, or what `handwriting` knows; `auto`: the subset if it is there.
 
     Raises DataUnavailable where a file of CIFAR-10 isn't there: none is downloaded.
     """
@@ -167,7 +178,10 @@ def _subset() -> Path:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An array from the IDX format: two zero bytes, type (8 = unsigned byte), rank, sizes as big-endian int32, values."""
+    """An array from the IDX format.
+
+    Two zero bytes, type (8 = unsigned byte), rank, sizes as big-endian int32, values.
+    """
     raw = gzip.decompress(path.read_bytes())
     if raw[:3] != b"\0\0\x08":
         raise DataUnavailable(f"{path} is not an IDX file of bytes; delete it and try again")
@@ -177,7 +191,10 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def fetch(folder: str, name: str, mirror: str, sha256: str) -> Path:
-    """The file `folder/name`: from `KB_DATA`, from the cache, or downloaded into the cache from `mirror` and checked."""
+    """The file `folder/name`: from `KB_DATA`, from the cache, or downloaded.
+
+    A download comes from `mirror`, is checked and is kept in the cache.
+    """
     if "KB_DATA" in os.environ:
         given = Path(os.environ["KB_DATA"]) / folder / name
         if given.exists():
@@ -190,7 +207,8 @@ def fetch(folder: str, name: str, mirror: str, sha256: str) -> Path:
             content: bytes = answer.read()
     except (urllib.error.URLError, TimeoutError, OSError) as error:
         raise DataUnavailable(
-            f"{folder}/{name} is not in KB_DATA nor in {cache()}, and {mirror + name} can't be reached ({error}); "
+            f"{folder}/{name} is not in KB_DATA nor in {cache()}, "
+            f"and {mirror + name} can't be reached ({error}); "
             f"put the file into one of the two, or choose data=digits"
         ) from None
     if hashlib.sha256(content).hexdigest() != sha256:

@@ -11,12 +11,13 @@ def available(backend: str) -> bool:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`: cpu, cuda, cuda:1, mps, xpu, or auto for the first accelerator there is.
+    """The device called `name`: cpu, cuda, cuda:1, mps, xpu, or auto for the first accelerator.
 
     Raises ValueError, saying which devices there are, if this machine hasn't got it.
     """
-    # Small nets spend their time on starting operations, not in them: a second thread only waits, and on a machine that
-    # is busy it waits long. Measured on two cores: 0.08 s a step with one thread, 1.38 s with two beside another load.
+    # Small nets spend their time on starting operations, not in them: a second thread only waits,
+    # and on a machine that is busy it waits long. Measured on two cores: 0.08 s a step with one
+    # thread, 1.38 s with two beside another load.
     torch.set_num_threads(1)
     here = ["cpu", *(backend for backend in BACKENDS if available(backend))]
     if name == "auto":
@@ -29,6 +30,7 @@ def pick_device(name: str = "auto") -> torch.device:
         raise ValueError(f"this machine has no {name}; use auto, or one of: {', '.join(here)}")
     if device.index and device.index >= torch.accelerator.device_count():
         raise ValueError(
-            f"this machine has {torch.accelerator.device_count()} {device.type} devices, numbered from 0"
+            f"this machine has {torch.accelerator.device_count()} {device.type} devices, "
+            f"numbered from 0"
         )
     return device

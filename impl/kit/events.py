@@ -26,7 +26,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture to look at. The same `name` yielded again at a later `step` shows how it changes."""
+    """A picture to look at. The same `name` yielded at a later `step` shows how it changes."""
 
     name: str  # letters, digits and dashes: also the file's name
     caption: str

@@ -1,5 +1,6 @@
-"""Drawing, so that an implementation only says what to draw. No global state: matplotlib's pyplot isn't used.
+"""Drawing, so that an implementation only says what to draw.
 
+There is no global state: matplotlib's pyplot isn't used.
 Pictures are transparent with mid-grey ink, so that they sit on a light page and on a dark one.
 """
 
@@ -29,7 +30,10 @@ PALETTE = (
 def canvas(
     rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 3.2
 ) -> tuple["Canvas", Any]:
-    """A figure in the house's style and its axes: one, or an array of them. Sizes are in inches, at 144 dots each."""
+    """A figure in the house's style and its axes: one, or an array of them.
+
+    Sizes are in inches, at 144 dots each.
+    """
     from cycler import cycler
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
@@ -64,9 +68,10 @@ def figure(name: str, drawn: "Canvas", caption: str, step: int | None = None) ->
 
 
 def tiles(images: Tensor, columns: int, *, symmetric: bool = False) -> Tensor:
-    """[N, H, W] to one [rows * (H + 1), columns * (W + 1)] sheet in 0..1, each tile stretched to its own range.
+    """[N, H, W] to one [rows * (H + 1), columns * (W + 1)] sheet in 0..1.
 
-    `symmetric` keeps zero at mid-grey, which weights need and photographs don't. The space between tiles is NaN.
+    Each tile is stretched to its own range; `symmetric` keeps zero at mid-grey, which weights need
+    and photographs don't. The space between tiles is NaN.
     """
     N, H, W = images.shape
     x = images.detach().float().cpu().reshape(N, -1)
@@ -94,7 +99,10 @@ def sheets(
     symmetric: bool = False,
     step: int | None = None,
 ) -> Figure:
-    """Side by side, one sheet of small grey images [N, H, W] for each title: filters, samples, reconstructions."""
+    """Side by side, one sheet of small grey images [N, H, W] for each title.
+
+    They show filters, samples or reconstructions, for example.
+    """
     drawn, axes = canvas(
         1, len(panels), width=7.0, height=0.4 + 7.0 / len(panels) * _aspect(panels, columns)
     )

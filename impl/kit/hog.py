@@ -1,4 +1,4 @@
-"""Histograms of oriented gradients, Dalal & Triggs (2005), as deformable part models sum them up."""
+"""Histograms of oriented gradients (Dalal & Triggs, 2005), summed as in deformable part models."""
 
 import torch
 from torch import Tensor

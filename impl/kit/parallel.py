@@ -1,7 +1,8 @@
-"""One net in several processes: each takes its part of every batch, and all step by the mean of their gradients.
+"""One net in several processes: each takes its part of every batch.
 
-torch's own launcher starts them, `torchrun --nproc-per-node 2 -m impl.resnet --preset paper`, or `kb run resnet --preset paper
---processes 2`. In a single process nothing here does anything.
+All step by the mean of their gradients. torch's own launcher starts them,
+`torchrun --nproc-per-node 2 -m impl.resnet --preset paper`, or
+`kb run resnet --preset paper --processes 2`. In a single process nothing here does anything.
 """
 
 import os
@@ -35,14 +36,17 @@ def join(device: torch.device) -> torch.device:
 
 
 def leave() -> None:
-    """When all have done their work; whoever left earlier would take the others' connections along."""
+    """Leaves when all have done their work: who left earlier would cut the others' connections."""
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
 
 
 def part(batch: Tensor, dim: int = 0) -> Tensor:
-    """This process's part of a batch of B along `dim`. The mean over all is that of the batch if world() divides B."""
+    """This process's part of a batch of B along `dim`.
+
+    The mean over all processes is that of the batch if world() divides B.
+    """
     return batch[(slice(None),) * dim + (slice(rank(), None, world()),)]
 
 
@@ -63,6 +67,9 @@ def average(tensors: Sequence[Tensor]) -> None:
 
 @torch.no_grad()
 def agree(net: nn.Module) -> None:
-    """What isn't learnt by gradients, such as the statistics of batch normalization, becomes the mean over the processes."""
+    """What isn't learnt by gradients becomes the mean over the processes.
+
+    The statistics of batch normalization are an example.
+    """
     if buffers := [b for b in net.buffers() if b.is_floating_point()]:
         average(buffers)

@@ -70,8 +70,11 @@ class Sampler:
         return boxes, G, torch.where(overlap >= self.cfg.foreground, u, 0), overlap
 
     def batch(self) -> tuple[Tensor, ...]:
-        """Images, half of them mirrored, [N, 3, S, S], and for R regions their pictures [R], boxes [R, 4], classes [R] and
-        targets [R, 4], of mean 0 and variance 1."""
+        """Images, half of them mirrored, [N, 3, S, S], and what belongs to R regions of them.
+
+        Of each region the picture [R], box [R, 4], class [R] and targets [R, 4], of mean 0 and
+        variance 1.
+        """
         cfg, parts = self.cfg, []
         chosen = torch.randint(len(self.scenes), (cfg.pictures,), generator=self.draw).tolist()
         for n, i in enumerate(chosen):

@@ -1,6 +1,7 @@
-"""What makes a long run quicker and leaves the net and its weights as they are: bfloat16 and torch.compile.
+"""What makes a long run quicker without changing the net: bfloat16 and torch.compile.
 
-A preset asks for them with settings named `bf16` and `compile`; what is measured afterwards asks the net itself.
+The weights stay as they are, too. A preset asks for them with settings named `bf16` and `compile`;
+what is measured afterwards asks the net itself.
 """
 
 from collections.abc import Callable
@@ -14,8 +15,9 @@ def faster(
 ) -> Callable[[Tensor], Tensor]:
     """The net's answers while it is trained, in float32 whatever they were computed in.
 
-    Products and convolutions in bfloat16 keep float32's range and three digits; weights and gradients stay as they are.
-    Raises RuntimeError with a remedy, at the first answer, where nothing can be compiled.
+    Products and convolutions in bfloat16 keep float32's range and three digits; weights and
+    gradients stay as they are. Raises RuntimeError with a remedy, at the first answer, where
+    nothing can be compiled.
     """
     answer = _compiled(net) if compile else net
     if not bf16:
@@ -30,7 +32,8 @@ def faster(
 
 
 def _compiled(net: nn.Module) -> Callable[[Tensor], Tensor]:
-    torch.compiler.reset()  # one net is trained after the other; the compiler gives up on what it has seen in eight forms
+    # One net is trained after the other; the compiler gives up on what it has seen in eight forms.
+    torch.compiler.reset()
     compiled = torch.compile(net)
 
     def answer(x: Tensor) -> Tensor:
