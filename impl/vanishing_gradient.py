@@ -6,8 +6,8 @@ Claims      latch        a tanh unit of w > 1 holds its bit against noise below 
             exploding    in a tanh net that does not, it can grow exponentially instead
             latch-task   gradient descent learns to latch a bit over few steps, not many (Sec. II)
             gated-cell   a cell whose forget gate is near one learns it over many
-Deviations  1  batches and the number of updates are ours, and the rate: each seed's unit takes, for
-               each length, the best of several. What counts is how many new sequences end right
+Deviations  1  batches, number of updates and rate are ours: a seed's unit takes, for each length,
+               the best of several. What counts is how many new sequences end right
             2  nets of many units that latch or do not are ours; the paper argues in general. What
                falls (grows) exponentially ends below (above) the power law that fits short lags
             3  the gated cell is ours: an LSTM's, three years early; its gates see only the input
@@ -99,9 +99,6 @@ class Latch(nn.Module):
         return self.unit(torch.cat([informative, noise]))  # type: ignore[no-any-return]
 
 
-UNITS: dict[str, type[nn.Module]] = {"tanh unit": TanhUnit, "gated cell": GatedCell}
-
-
 def threshold(w: Tensor) -> tuple[Tensor, Tensor]:
     """a at which the slope w tanh'(a) is 1, and h*: the largest steady input against which
     a -> w tanh(a) + h has a fixed point with the sign of the bit. Nothing returns from beyond."""
@@ -109,6 +106,7 @@ def threshold(w: Tensor) -> tuple[Tensor, Tensor]:
     return edge, w * edge.tanh() - edge
 
 
+UNITS: dict[str, type[nn.Module]] = {"tanh unit": TanhUnit, "gated cell": GatedCell}
 Step = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -306,7 +304,7 @@ def hold(units: int, steps: int, rng: torch.Generator) -> Row:
 
 
 def gradients(arm: str, cfg: Config, seed: int) -> Iterator[TrialEvent]:
-    """The norm of dh_T/dh_t over T - t, and what a power law through half of the lags foretells."""
+    """The norm of dh_T/dh_t over T - t, and what a power law through half the lags foretells."""
     rng = generator(seed, "nets")
     step = nets(cfg.H, rng)[arm]
     h = torch.randn(cfg.H, generator=rng).double().sign()

@@ -27,12 +27,11 @@ FILES = sorted(
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 40  # from `def` to the last line, decorators not counted
 MAX_COLUMNS = 100
-# impl/ is not measured yet: the next piece of work rewrites the implementations to these limits.
 MEASURED_PYTHON = sorted(
     [
         *(
             path
-            for folder in ("kb", "ui", "tests", "benchmarks")
+            for folder in ("kb", "impl", "ui", "tests", "benchmarks")
             for path in ROOT.glob(f"{folder}/**/*.py")
         ),
         ROOT / "app.py",
@@ -60,7 +59,7 @@ def imports(path: Path) -> set[str]:
 def test_imports_only_what_its_layer_may(path: Path) -> None:
     here = path.relative_to(ROOT).parts
     tops = {name.split(".")[0] for name in imports(path)}
-    worker = here == ("kb", "runs", "worker.py")
+    worker = here[:2] == ("kb", "runs") and here[2] in ("worker.py", "cluster_trials.py")
     allowed = LAYERS[here[0]] | ({"impl"} if worker else set())
     assert tops & {"kb", "impl", "ui", "app"} <= allowed
     if here[0] != "impl" and not worker:

@@ -35,26 +35,7 @@ def main(
     argv: Sequence[str] | None = None,
 ) -> int:
     """Exit status 0 if the run finished, whatever the verdicts; 2 if the settings can't be used."""
-    config = next(iter(presets.values()))
-    parser = argparse.ArgumentParser(
-        description=doc,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings: "
-        + ", ".join(f"{field.name}={getattr(config, field.name)!r}" for field in fields(config)),
-    )
-    parser.add_argument("--preset", choices=presets, default="quick")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
-    parser.add_argument("--seed", type=int, help="the first seed; the others follow it")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting"
-    )
-    parser.add_argument(
-        "--broken", choices=broken or {}, metavar="CLAIM", help="take the idea of this claim out"
-    )
-    parser.add_argument("--out", type=Path, help="folder to write the figures to")
-    parser.add_argument(
-        "--json", action="store_true", help="print rows and verdicts as JSON lines, nothing else"
-    )
+    parser = build_parser(doc, presets, broken or {})
     args = parser.parse_args(argv)
     try:
         changes = [item.partition("=")[::2] for item in args.set]
@@ -77,6 +58,32 @@ def main(
     else:
         print(table(verdicts))
     return 0
+
+
+def build_parser(
+    doc: str | None, presets: dict[str, Any], broken: Broken
+) -> argparse.ArgumentParser:
+    config = next(iter(presets.values()))
+    parser = argparse.ArgumentParser(
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="settings: "
+        + ", ".join(f"{field.name}={getattr(config, field.name)!r}" for field in fields(config)),
+    )
+    parser.add_argument("--preset", choices=presets, default="quick")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
+    parser.add_argument("--seed", type=int, help="the first seed; the others follow it")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting"
+    )
+    parser.add_argument(
+        "--broken", choices=broken, metavar="CLAIM", help="take the idea of this claim out"
+    )
+    parser.add_argument("--out", type=Path, help="folder to write the figures to")
+    parser.add_argument(
+        "--json", action="store_true", help="print rows and verdicts as JSON lines, nothing else"
+    )
+    return parser
 
 
 def _consume(events: Iterator[Event], args: argparse.Namespace) -> list[Row]:

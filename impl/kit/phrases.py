@@ -7,6 +7,7 @@ import os
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,74 +15,73 @@ from torch import Tensor, nn
 
 from impl.kit.data import DataUnavailable
 
-Pairs = list[tuple[list[str], list[str]]]
+Pair = tuple[list[str], list[str]]  # an English and a French phrase, in words
+Pairs = list[Pair]
+
+
+# The grammar: the French has agreement of article, adjective and verb, adjectives behind, ne ...
+# jamais.
+WHO = dict(i="je -e", you="tu -es", he="il -e", she="elle -e", we="nous -ons", they="ils -ent")
+VERBS = dict(
+    watch="regard",
+    carry="port",
+    find="trouv",
+    show="montr",
+    wash="lav",
+    keep="gard",
+    leave="quitt",
+)
+NOUNS = dict(dog="chien", cat="chat", book="livre", bread="pain", coat="manteau")
+FEMININE_NOUNS = dict(house="maison", car="voiture", table="table", flower="fleur", key="clef")
+BEHIND = dict(green="vert", black="noir", heavy="lourd", warm="chaud", blue="bleu")
+BEFORE = dict(big="grand", small="petit")
+ARTICLES = dict(a=("un", "une"), the=("le", "la"), my=("mon", "ma"), your=("ton", "ta"))
+
+Pick = Callable[[Sequence[str]], str]
 
 
 def grammar(n: int) -> Pairs:
-    """Unique pairs of English and French.
-
-    The French has agreement of article, adjective and verb, adjectives behind, ne ... jamais.
-    """
-    who = dict(i="je -e", you="tu -es", he="il -e", she="elle -e", we="nous -ons", they="ils -ent")
-    verbs = dict(
-        watch="regard",
-        carry="port",
-        find="trouv",
-        show="montr",
-        wash="lav",
-        keep="gard",
-        leave="quitt",
-    )
-    nouns = dict(dog="chien", cat="chat", book="livre", bread="pain", coat="manteau")
-    nouns_f = dict(house="maison", car="voiture", table="table", flower="fleur", key="clef")
-    behind = dict(green="vert", black="noir", heavy="lourd", warm="chaud", blue="bleu")
-    before = dict(big="grand", small="petit")
-    articles = dict(a=("un", "une"), the=("le", "la"), my=("mon", "ma"), your=("ton", "ta"))
+    """Unique pairs of English and French, always the same."""
     draw = torch.Generator().manual_seed(1)
 
-    def pick(words: list[str]) -> str:
+    def pick(words: Sequence[str]) -> str:
         return words[int(torch.randint(len(words), (), generator=draw))]
 
-    def thing() -> tuple[list[str], list[str]]:
-        noun, article, adjective = (
-            pick([*nouns, *nouns_f]),
-            pick([*articles]),
-            pick([*behind, *before, "", ""]),
-        )
-        f = noun in nouns_f
-        french = [(behind | before)[adjective] + "e" * f] if adjective else []
-        name, the = (nouns | nouns_f)[noun], articles[article][f]
-        return (
-            [article, adjective, noun] if adjective else [article, noun],
-            [the, *french, name] if adjective in before else [the, name, *french],
-        )
-
-    def clause(things: int) -> tuple[list[str], list[str]]:
-        subject, verb, negated = pick([*who]), pick([*verbs]), pick(["yes", "no", "no"]) == "yes"
-        il, ending = who[subject].split(" -")
-        s = ("es" if verb.endswith("h") else "s") if subject in ("he", "she") else ""
-        english, french = (
-            [subject, *(["never"] if negated else []), verb + s],
-            [verbs[verb] + ending],
-        )
-        for joint, et in [([], []), (["and"], ["et"])][:things]:
-            e, f = thing()
-            english, french = [*english, *joint, *e], [*french, *et, *f]
-        return english, [il, *(["ne", french[0], "jamais", *french[1:]] if negated else french)]
-
-    made: dict[str, tuple[list[str], list[str]]] = {}
+    made: dict[str, Pair] = {}
     while len(made) < n:
         form = pick(["one thing", "two things", "two clauses"])
-        english, french = clause(things=2 if form == "two things" else 1)
+        english, french = _clause(pick, things=2 if form == "two things" else 1)
         if form == "two clauses":
             joint = pick(["but", "when"])
-            e, f = clause(things=1)
-            english, french = (
-                [*english, joint, *e],
-                [*french, dict(but="mais", when="quand")[joint], *f],
-            )
+            e, f = _clause(pick, things=1)
+            english = [*english, joint, *e]
+            french = [*french, dict(but="mais", when="quand")[joint], *f]
         made[" ".join(english)] = english, french
     return list(made.values())
+
+
+def _clause(pick: Pick, things: int) -> Pair:
+    subject, verb, negated = pick([*WHO]), pick([*VERBS]), pick(["yes", "no", "no"]) == "yes"
+    il, ending = WHO[subject].split(" -")
+    s = ("es" if verb.endswith("h") else "s") if subject in ("he", "she") else ""
+    english = [subject, *(["never"] if negated else []), verb + s]
+    french = [VERBS[verb] + ending]
+    for joint, et in [([], []), (["and"], ["et"])][:things]:
+        e, f = _thing(pick)
+        english, french = [*english, *joint, *e], [*french, *et, *f]
+    return english, [il, *(["ne", french[0], "jamais", *french[1:]] if negated else french)]
+
+
+def _thing(pick: Pick) -> Pair:
+    noun = pick([*NOUNS, *FEMININE_NOUNS])
+    article, adjective = pick([*ARTICLES]), pick([*BEHIND, *BEFORE, "", ""])
+    feminine = noun in FEMININE_NOUNS
+    french = [(BEHIND | BEFORE)[adjective] + "e" * feminine] if adjective else []
+    name, the = (NOUNS | FEMININE_NOUNS)[noun], ARTICLES[article][feminine]
+    return (
+        [article, adjective, noun] if adjective else [article, noun],
+        [the, *french, name] if adjective in BEFORE else [the, name, *french],
+    )
 
 
 def tatoeba(n: int, frequent: int = 600) -> Pairs:

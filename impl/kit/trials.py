@@ -143,23 +143,13 @@ def _in_processes(
     device: torch.device,
     workers: int,
 ) -> Iterator[tuple[int, TrialEvent | None]]:
-    # A process that has used an accelerator can't be forked.
-    can_fork = sys.platform == "linux" and not torch.accelerator.is_available()
-    context: Any = multiprocessing.get_context("fork" if can_fork else "spawn")
-    if can_fork:  # the first optimizer imports modules for a second: once here, not in every fork
-        torch.optim.SGD([torch.zeros(1)])
     waiting = list(reversed(missing))
     running: dict[Connection, tuple[Any, int]] = {}
     try:
         for _ in range(workers):
-            ours, theirs = context.Pipe()
-            inherited = [ours, *running] if can_fork else []
-            arguments = (theirs, inherited, trial, config, jobs, device)
-            process = context.Process(target=_work, args=arguments, daemon=True)
-            process.start()
-            theirs.close()
-            running[ours] = (process, waiting.pop())
-            ours.send(running[ours][1])
+            started, process = _start_process([*running], trial, config, jobs, device)
+            running[started] = (process, waiting.pop())
+            started.send(running[started][1])
         while running:
             for connection in wait(list(running)):
                 assert isinstance(connection, Connection)
@@ -178,6 +168,21 @@ def _in_processes(
             process.kill()
             process.join()
             connection.close()
+
+
+def _start_process(others: Sequence[Connection], *arguments: Any) -> tuple[Connection, Any]:
+    """A process that executes `_work`, and the connection to it. The `others` are not for it."""
+    # A process that has used an accelerator can't be forked.
+    can_fork = sys.platform == "linux" and not torch.accelerator.is_available()
+    context: Any = multiprocessing.get_context("fork" if can_fork else "spawn")
+    if can_fork:  # the first optimizer imports modules for a second: once here, not in every fork
+        torch.optim.SGD([torch.zeros(1)])
+    ours, theirs = context.Pipe()
+    inherited = [ours, *others] if can_fork else []
+    process = context.Process(target=_work, args=(theirs, inherited, *arguments), daemon=True)
+    process.start()
+    theirs.close()
+    return ours, process
 
 
 def _receive(connection: Connection, process: Any, job: TrialJob) -> TrialEvent | None:

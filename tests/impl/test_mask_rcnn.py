@@ -110,7 +110,8 @@ def test_regions_are_objects_where_they_overlap_them() -> None:
         near = iou(regions.boxes, regions.objects).diagonal()
         assert ((regions.labels < 5) == (near >= 0.5)).all()
         shown = label_pixels(scene, 5)
-        assert (shown[scene.masks.any(0)] < 5).all() and (shown == 5).any()  # type: ignore[union-attr]
+        assert scene.masks is not None
+        assert (shown[scene.masks.any(0)] < 5).all() and (shown == 5).any()
 
 
 def test_a_picture_without_objects_is_all_background() -> None:

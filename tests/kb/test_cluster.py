@@ -64,26 +64,17 @@ def test_a_run_on_the_cluster_is_recorded_like_a_local_one(loaded: Engine, addre
         assert store.artifact_file(artifact).stat().st_size == artifact.size
 
 
-def test_a_run_on_the_cluster_sends_rows_and_can_be_cancelled(
+def test_a_run_on_the_cluster_uses_all_nodes_and_can_be_cancelled(
     loaded: Engine, address: str, until: Until
 ) -> None:
     run_id = submission.submit(
         loaded, "dropout", "quick", changes=SLOW, device="cpu", cluster=address
     )
     until(lambda: store.rows(loaded, run_id))
+    until(lambda: len(trial_processes()) == 2)
     assert store.get(loaded, run_id).status == "running"
     with pytest.raises(ValueError, match="can't be paused"):
         control.pause(loaded, run_id)
-    control.cancel(loaded, run_id)
-    assert wait_for_end(loaded, run_id).status == "cancelled"
-    again = submission.submit(loaded, "two_rings", "smoke", device="cpu", cluster=address)
-    assert wait_for_end(loaded, again).status == "succeeded"
-
-
-def test_the_trials_of_one_run_use_all_nodes(loaded: Engine, cluster: Any, until: Until) -> None:
-    request = RunRequest("dropout", "quick", SLOW, "cpu", cluster=cluster.address)
-    (run_id,) = submission.submit_all(loaded, [request])
-    until(lambda: len(trial_processes()) == 2)
     control.cancel(loaded, run_id)
     assert wait_for_end(loaded, run_id).status == "cancelled"
     until(lambda: not trial_processes())
