@@ -81,7 +81,7 @@ def run_trials(
     for index, event in _execute_missing(trial, config, jobs, missing, device):
         if event is None:
             events = events_of.pop(index)
-            if _kept:
+            if _kept and parallel.rank() == 0:  # of several processes, all have the same
                 _kept.write(index, config, jobs[index], events)
         elif not isinstance(event, Progress):
             events_of[index].append(event)

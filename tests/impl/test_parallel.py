@@ -18,11 +18,12 @@ from kb.runs import polling, store, submission
 from kb.runs.submission import RunRequest
 
 LEARNS = """
-import json, torch
+import json, os, torch
 from impl.kit import parallel
 from tests.impl.test_parallel import learnt
 parallel.join(torch.device("cpu"))
-print(json.dumps([one.tolist() for one in learnt()]), flush=True)
+line = json.dumps([one.tolist() for one in learnt()]) + "\\n"
+os.write(1, line.encode())  # in one piece: both write to the same pipe
 parallel.leave()
 """
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -19,7 +19,7 @@ Claims      none  nothing
 """
 import glob, io, os, signal, subprocess, sys, time
 from dataclasses import dataclass
-from impl.kit import Figure, Progress, exact
+from impl.kit import Figure, Identity, Progress, judge
 
 @dataclass(frozen=True)
 class Config:
@@ -30,8 +30,10 @@ class Config:
 SMOKE = Config()
 PRESETS = {"smoke": SMOKE, "quick": SMOKE, "full": SMOKE, "paper": SMOKE}
 
+CLAIMS = (Identity(claim="none", measure="step", tolerance=1e9, unit="nothing"),)
+
 def check(rows):
-    return [exact("none", [0.0], 0.0, tolerance=1.0, unit="nothing")]
+    return judge(CLAIMS, rows)
 
 def run(cfg, device):
 '''
