@@ -61,8 +61,8 @@ def test_the_app_is_killed(visitor: Page, served: Callable[[], subprocess.Popen[
         visitor.goto("/milestone?id=dropout")
         visitor.get_by_text("Settings").first.click()
         visitor.get_by_text("smoke: seconds").click()
-        expect(visitor.get_by_label("n", exact=True).first).to_have_value("200")
-        expect(visitor.get_by_label("n", exact=True)).to_have_count(1)
+        expect(visitor.get_by_label("H", exact=True).first).to_have_value("16")
+        expect(visitor.get_by_label("H", exact=True)).to_have_count(1)
         visitor.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
         time.sleep(chance.uniform(0, 2))  # the moment is the point of it
         server.kill()
