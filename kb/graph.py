@@ -164,6 +164,30 @@ def dependents(graph: "nx.MultiDiGraph", id: str) -> list[str]:
     return sorted(ids, key=lambda other: (graph.nodes[other]["first"], other))
 
 
+@dataclass(frozen=True)
+class Loss:
+    """What a milestone would have lost without another: `lost` of its `lines` to earlier ones."""
+
+    id: str
+    lost: tuple[str, ...]
+    lines: int
+
+
+def losses(graph: "nx.MultiDiGraph", id: str) -> list[Loss]:
+    """Who would have lost which of its direct lines to earlier milestones without `id`.
+
+    A line is lost if it leads to `id`, or to a milestone all of whose lines of descent do. Nearest
+    first, then by date. Raises UnknownMilestone.
+    """
+    gone = {id, *dependents(graph, id)}
+    found = []
+    for step in descendants(graph, id):
+        lost = tuple(other for other in graph.succ[step.id] if other in gone)
+        if lost:
+            found.append(Loss(step.id, lost, len(graph.succ[step.id])))
+    return found
+
+
 def _reached_from_beginnings(graph: "nx.MultiDiGraph", without: str | None) -> set[str]:
     """The milestones with a line of descent from a beginning that avoids `without`.
 

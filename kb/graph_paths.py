@@ -3,10 +3,12 @@
 A path is the answer to "how are these two related?"; `describe_path` tells it in sentences.
 """
 
+import heapq
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kb.graph import Step, links_of, require_known
 
@@ -27,6 +29,11 @@ LINK_VERBS: dict[str, str] = {
 }
 
 
+HANDING_ON_YEARS = 6.0  # about as long as a generation of students
+MAX_DETOUR = 1.6  # a way that costs more, in terms of the best, is none that a historian would tell
+MAX_CANDIDATES = 60  # that the ways which differ most are chosen from
+
+
 @dataclass(frozen=True)
 class Path:
     """Links from the milestone `start` on; `directed` if all lead the same way in time."""
@@ -36,11 +43,14 @@ class Path:
     directed: bool
 
 
-def find_paths(graph: "nx.MultiDiGraph", a: str, b: str, limit: int = 5) -> list[Path]:
-    """At most `limit` paths from `a` to `b`, the shortest first; either may be the earlier.
+def find_paths(graph: "nx.MultiDiGraph", a: str, b: str, limit: int = 3) -> list[Path]:
+    """At most `limit` ways on which `a` led to `b` or `b` to `a`, the best first.
 
-    If neither descends from the other, the one shortest path along links of both directions, with
-    `directed` False; an empty list if nothing links the two. Raises UnknownMilestone.
+    The best way hands the idea on in small steps: a link costs more the more years it spans
+    (`link_cost`), so that a shortcut through an ancestor of everything is no short way. The others
+    are those that differ most from the ones before, of all that cost at most MAX_DETOUR times as
+    much. If neither descends from the other, the one shortest path along links of both directions,
+    with `directed` False; an empty list if nothing links the two. Raises UnknownMilestone.
     """
     import networkx as nx
 
@@ -50,63 +60,83 @@ def find_paths(graph: "nx.MultiDiGraph", a: str, b: str, limit: int = 5) -> list
         return []
     if a == b:
         return [Path(a, (), True)]
-    if nx.has_path(graph, a, b):  # a is the later
-        return [_build_path(graph, ids, (True,)) for ids in _shortest_paths(graph, a, b, limit)]
-    if nx.has_path(graph, b, a):
-        return [
-            _build_path(graph, ids[::-1], (False,)) for ids in _shortest_paths(graph, b, a, limit)
-        ]
+    if ways := _best_ways(graph, a, b, limit):  # a is the later
+        return [_build_path(graph, ids, (True,)) for ids in ways]
+    if ways := _best_ways(graph, b, a, limit):
+        return [_build_path(graph, ids[::-1], (False,)) for ids in ways]
     undirected = graph.to_undirected(as_view=True)
     if nx.has_path(undirected, a, b):
         return [_build_path(graph, nx.shortest_path(undirected, a, b), (True, False))]
     return []
 
 
-def _shortest_paths(graph: "nx.MultiDiGraph", start: str, end: str, limit: int) -> list[list[str]]:
-    """At most `limit` paths from the later `start` to the earlier `end`, as ids, shortest first.
+def link_cost(graph: "nx.MultiDiGraph", later: str, earlier: str) -> float:
+    """1, and as much again for HANDING_ON_YEARS between the two, four times for twice as many."""
+    years = _year(graph, later) - _year(graph, earlier)
+    return 1 + (max(years, 0.0) / HANDING_ON_YEARS) ** 2
 
-    Enumerating paths in a large graph is slow, so the search is first limited to nodes near the two
-    ends: those on any path that is at most 1, then at most 3 links longer than the shortest. Only
-    if that gives too few paths is every node between the two included.
-    """
+
+def _year(graph: "nx.MultiDiGraph", id: str) -> float:
+    first: str = graph.nodes[id]["first"]
+    return int(first[:4]) + int(first[5:7]) / 12
+
+
+def _best_ways(graph: "nx.MultiDiGraph", start: str, end: str, limit: int) -> list[list[str]]:
+    """At most `limit` ways from the later `start` to the earlier `end`, as ids; none if there is
+    none."""
     import networkx as nx
 
-    shortest: list[str] = nx.bidirectional_shortest_path(graph, start, end)
-    if limit == 1:
-        return [shortest]
-    paths_found: list[list[str]] = []
-    for extra_links in (1, 3, None):
-        if extra_links is None:
-            nodes = (nx.descendants(graph, start) & nx.ancestors(graph, end)) | {start, end}
-            max_links = len(nodes)
-        else:
-            # of a path of n links, the first half is near one end and the second near the other
-            max_links = len(shortest) - 1 + extra_links
-            half = -(-max_links // 2)
-            nodes = {
-                *_nodes_within(graph.succ, start, half),
-                *_nodes_within(graph.pred, end, half),
-            }
-        links = [(node, other) for node in nodes for other in graph.succ[node] if other in nodes]
-        order = {node: position for position, node in enumerate(graph)}
-        # in a fixed order, so that paths of the same length always come in the same order
-        links.sort(key=lambda link: (order[link[0]], order[link[1]]))
-        candidates = nx.shortest_simple_paths(nx.DiGraph(links), start, end)
-        paths_found = [
-            ids for ids in itertools.islice(candidates, limit) if len(ids) - 1 <= max_links
-        ]
-        if len(paths_found) >= limit:
+    down = _costs(graph, start, end, earlier=True)
+    if end not in down:
+        return []
+    most = MAX_DETOUR * down[end]
+    up = _costs(graph, end, start, earlier=False)
+    # in a fixed order, so that ways of the same cost always come in the same order
+    near = {
+        id: None for id in graph if id in down and id in up and down[id] + up[id] <= most + 1e-9
+    }
+    links = nx.DiGraph()
+    for later in near:
+        for earlier in graph.succ[later]:
+            if earlier in near:
+                links.add_edge(later, earlier, cost=link_cost(graph, later, earlier))
+    ways = nx.shortest_simple_paths(links, start, end, weight="cost")
+    candidates = list(itertools.islice(ways, 1 if limit == 1 else MAX_CANDIDATES))
+    affordable = [ids for ids in candidates if nx.path_weight(links, ids, "cost") <= most]
+    return _most_different(affordable, limit)
+
+
+def _costs(graph: "nx.MultiDiGraph", start: str, end: str, *, earlier: bool) -> dict[str, float]:
+    """What the best way costs from `start` to each node, for those that cost at most MAX_DETOUR
+    times as much as `end`. Links are followed to earlier or to later milestones."""
+    costs, queue, most = dict[str, float](), [(0.0, start)], math.inf
+    links = graph.succ if earlier else graph.pred
+    while queue:
+        cost, id = heapq.heappop(queue)
+        if id in costs:
+            continue
+        if cost > most:
             break
-    return paths_found
+        costs[id] = cost
+        if id == end:
+            most = MAX_DETOUR * cost
+        for other in links[id]:
+            if other not in costs:
+                ends = (id, other) if earlier else (other, id)
+                heapq.heappush(queue, (cost + link_cost(graph, *ends), other))
+    return costs
 
 
-def _nodes_within(links: "Mapping[str, Mapping[str, Any]]", start: str, depth: int) -> set[str]:
-    """The nodes at most `depth` links away from `start` along `links`, and `start` itself."""
-    seen, frontier = {start}, [start]
-    for _ in range(depth):
-        frontier = [*{other for node in frontier for other in links[node]} - seen]
-        seen.update(frontier)
-    return seen
+def _most_different(ways: Sequence[list[str]], limit: int) -> list[list[str]]:
+    """The first, and of the others one after the other what shares least with those before."""
+    chosen = [ways[0]]
+    rest = list(ways[1:])
+    while rest and len(chosen) < limit:
+        known = {id for way in chosen for id in way}
+        fewest = min(rest, key=lambda way: len(known.intersection(way)) / len(way))
+        rest.remove(fewest)
+        chosen.append(fewest)
+    return sorted(chosen, key=ways.index)
 
 
 def describe_path(path: Path, graph: "nx.MultiDiGraph") -> str:

@@ -92,7 +92,7 @@ class KnowledgeBase:
         """What `id` made possible, the nearest first."""
         return graph.descendants(self.graph, id, depth)
 
-    def paths(self, a: str, b: str, limit: int = 5) -> list[Path]:
+    def paths(self, a: str, b: str, limit: int = 3) -> list[Path]:
         """The ways along links between two milestones, the shortest first."""
         return graph_paths.find_paths(self.graph, a, b, limit)
 

@@ -25,6 +25,8 @@ from kb.suggestions import did_you_mean
 from kb.validation_messages import error_message
 from kb.yamlfile import Problem, ValuePath
 
+MAX_SHORT = 22  # characters of a label on the timeline
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -45,9 +47,15 @@ class Timeline:
 
 
 def read_timeline(
-    path: Path = paths.TIMELINE, implementation_folder: Path = paths.IMPLEMENTATIONS
+    path: Path = paths.TIMELINE,
+    implementation_folder: Path = paths.IMPLEMENTATIONS,
+    *,
+    strict: bool = False,
 ) -> Timeline:
-    """Reads and checks a timeline. It doesn't raise: whatever is wrong is among the problems."""
+    """Reads and checks a timeline. It doesn't raise: whatever is wrong is among the problems.
+
+    `strict` asks also for what a reader needs in order to trust an entry.
+    """
     document = yamlfile.read_yaml(path)
     checker = _Checker(str(path), document)
     milestones = checker.check_entries()
@@ -56,6 +64,8 @@ def read_timeline(
         checker.check_implementations(
             milestones, implementation_folder, all_are_listed=path == paths.TIMELINE
         )
+    if strict:
+        checker.check_strictly(milestones)
     return Timeline(path, tuple(milestones.values()), tuple(sorted(checker.problems)))
 
 
@@ -232,6 +242,23 @@ class _Checker:
                     (self.positions[cycle[0]], "links"),
                     f"builds_on runs in a circle: {circle}; remove one of the links",
                 )
+
+    def check_strictly(self, milestones: dict[str, Milestone]) -> None:
+        for id, milestone in milestones.items():
+            position = self.positions[id]
+            if not any(source.primary for source in milestone.sources):
+                self.add_problem(
+                    (position, "sources"),
+                    f'"{id}" has no primary source; add the address of the paper, its publisher, '
+                    "the maker or a data sheet, and `primary: true`",
+                )
+            if len(milestone.short) > MAX_SHORT:
+                message = f"`short` has {len(milestone.short)} characters, at most {MAX_SHORT}"
+                self.add_problem((position, "short"), f"{message} fit into the picture")
+            for number, link in enumerate(milestone.links):
+                if not link.how:
+                    message = f'the link to "{link.to}" has no `how`, the sentence that is told'
+                    self.add_problem((position, "links", number), message)
 
     # Entries and the files in impl/
 

@@ -17,6 +17,7 @@ from ui.lineage_query import LineageQuery
 if TYPE_CHECKING:
     import networkx as nx
 
+LISTED_LOSSES = 8
 LISTED_LINKS = 18  # in a row; the others are in an expander
 
 
@@ -56,22 +57,34 @@ def show_card(query: LineageQuery, row: MilestoneRow) -> None:
                 navigation.link("lineage", f"Its path from {start}", id=query.id, to=row.id)
 
 
-def show_dependents(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
-    """Shows which descendants have no line of descent but through this milestone."""
-    st.header(escape_markdown(f"What depends on {row.short}"), anchor=False)
-    count = len(graph.descendants(lineage, row.id))
-    descendants = format_count(count, "descendant")
-    ids = graph.dependents(lineage, row.id)
-    if not count:
+def show_losses(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
+    """Shows which descendants would have lost all, or some, of their lines of descent."""
+    st.header(escape_markdown(f"Without {row.short}"), anchor=False)
+    losses = graph.losses(lineage, row.id)
+    if not losses:
         st.write("It has no descendants on the timeline yet.")
-    elif not ids:
-        st.write(f"None of its {descendants}: each has a line of descent that avoids it.")
-    else:
-        st.write(
-            f"{len(ids)} of its {descendants}: all their lines of descent pass through it. Each "
-            "link shows the path."
-        )
+        return
+    ids = graph.dependents(lineage, row.id)
+    if ids:
+        milestones = format_count(len(ids), "milestone")
+        st.write(f"{milestones} would have lost every line of descent:")
         _show_links(ids, start=row.id)
+    st.write("Of their lines to earlier milestones these would have lost, the nearest first:")
+    for loss in losses[:LISTED_LOSSES]:
+        _show_loss(loss, row.id)
+    if rest := losses[LISTED_LOSSES:]:
+        with st.expander(f"{len(rest)} more"):
+            for loss in rest:
+                _show_loss(loss, row.id)
+
+
+def _show_loss(loss: graph.Loss, start: str) -> None:
+    milestones = cache.milestones()
+    row = milestones[loss.id]
+    lost = ", ".join(milestones[id].short for id in loss.lost)
+    with st.container(horizontal=True, gap="small"):
+        navigation.link("lineage", f"{row.short}, {row.date[:4]}", id=start, to=loss.id)
+        st.caption(escape_markdown(f"{len(loss.lost)} of {loss.lines}: {lost}"))
 
 
 def show_contemporaries(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:

@@ -22,6 +22,11 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
         "kb check data/timeline.yaml",
     )
     verb.add_argument("file", type=Path, nargs="?", default=paths.TIMELINE)
+    verb.add_argument(
+        "--strict",
+        action="store_true",
+        help="also refuse an entry without a primary source, a link without `how`, a long `short`",
+    )
     verb = add_verb(
         load_timeline,
         "load",
@@ -64,7 +69,7 @@ def _add_new(add_verb: shell.AddVerb) -> None:
 def check_timeline(args: argparse.Namespace) -> int:
     from kb import loader
 
-    timeline = loader.read_timeline(args.file)
+    timeline = loader.read_timeline(args.file, strict=args.strict)
     if args.json:
         problems = [dataclasses.asdict(problem) for problem in timeline.problems]
         shell.print_json(problems, ensure_ascii=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import networkx as nx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,13 @@ def test_walks_go_outwards_and_each_step_is_a_link(
     assert graph.ancestors(lineage, a, depth) == [step for step in steps if step.depth <= depth]
 
 
+def cost(lineage: nx.MultiDiGraph, path: graph_paths.Path) -> float:
+    pairs = [(step.from_id, step.id) for step in path.steps]
+    if pairs and not lineage.has_edge(*pairs[0]):
+        pairs = [pair[::-1] for pair in reversed(pairs)]
+    return sum(graph_paths.link_cost(lineage, *pair) for pair in pairs)
+
+
 @law
 @given(pairs)
 def test_paths_are_paths(case: tuple[nx.MultiDiGraph, str, str]) -> None:
@@ -83,7 +91,15 @@ def test_paths_are_paths(case: tuple[nx.MultiDiGraph, str, str]) -> None:
     assert related == any(path.directed for path in paths)
     assert bool(paths) == nx.has_path(lineage.to_undirected(), a, b)
     assert len(set(paths)) == len(paths) <= 3
-    assert [len(path.steps) for path in paths] == sorted(len(path.steps) for path in paths)
+    costs = [cost(lineage, path) for path in paths if path.directed]
+    assert costs == sorted(costs)
+    if costs and a != b:
+        links = nx.DiGraph()
+        links.add_edges_from(
+            (u, v, {"cost": graph_paths.link_cost(lineage, u, v)}) for u, v in lineage.edges()
+        )
+        ends = (a, b) if nx.has_path(links, a, b) else (b, a)
+        assert costs[0] == pytest.approx(nx.dijkstra_path_length(links, *ends, weight="cost"))
     for path in paths:
         ends = [a, *(step.id for step in path.steps)]
         assert (path.start, ends[-1]) == (a, b)
@@ -142,3 +158,17 @@ def test_dependents_are_those_that_have_it_as_a_pillar(pairs: set[tuple[int, int
         assert graph.dependents(made, one) == [
             other for other in made if one != other and one in graph.pillars(made, other)
         ]
+
+
+@law
+@given(pairs)
+def test_what_is_lost_leads_back_through_the_milestone(
+    case: tuple[nx.MultiDiGraph, str, str],
+) -> None:
+    lineage, a, _ = case
+    found = graph.losses(lineage, a)
+    gone = {a, *graph.dependents(lineage, a)}
+    assert {loss.id for loss in found} >= set(lineage.pred[a]) - {a}
+    for loss in found:
+        assert loss.lines == len(lineage.succ[loss.id]) and set(loss.lost) <= gone
+        assert (loss.id in gone) <= (len(loss.lost) == loss.lines or loss.id == a)

@@ -57,7 +57,7 @@ def show() -> None:
             lineage_details.show_paths(query, lineage, paths)
         lineage_details.show_card(query, row)
     with right:
-        lineage_details.show_dependents(lineage, row)
+        lineage_details.show_losses(lineage, row)
         lineage_details.show_contemporaries(lineage, row)
 
 
