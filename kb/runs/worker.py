@@ -2,7 +2,8 @@
 
 It imports torch, then waits for one job on its standard input, so that a run starts at once. The
 events go to its standard output in the format of kb.runs.events. It writes nothing to the database,
-and ends with the process that started it. This is the only module of kb/ that imports torch.
+and ends with the process that started it. This module and kb.runs.cluster_trials are the only ones
+of kb/ that import torch.
 """
 
 import contextlib

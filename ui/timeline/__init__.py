@@ -1,4 +1,4 @@
-"""The timeline: all milestones on one canvas, in four lanes, from 1943 to today.
+"""The timeline: all milestones on one canvas, in four lanes, from 1936 to today.
 
 Python sends the data and receives the id that was clicked. The browser draws, zooms and keeps the
 view (timeline.js).
@@ -14,10 +14,10 @@ from ui import components
 # Each era ends where the next begins; the last one is not over.
 ERAS: list[dict[str, Any]] = [
     {
-        "start": 1943,
+        "start": 1936,
         "title": "The perceptron's promise",
-        "story": "McCulloch and Pitts write the neuron as logic; fifteen years later Rosenblatt's "
-        "learns from examples.",
+        "story": "Turing says what a machine can compute, McCulloch and Pitts write the neuron as "
+        "logic; Rosenblatt's learns from examples.",
     },
     {
         "start": 1969,
@@ -54,6 +54,12 @@ ERAS: list[dict[str, Any]] = [
         "title": "Scale",
         "story": "GPT and BERT first learn from plain text; measured laws then say what more data "
         "and compute will buy.",
+    },
+    {
+        "start": 2022,
+        "title": "Models for everyone",
+        "story": "Stable Diffusion draws and ChatGPT answers whoever asks; weights are opened, and "
+        "models learn to reason before they reply.",
     },
 ]
 

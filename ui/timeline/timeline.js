@@ -23,7 +23,7 @@ import { Selection } from "./selection.js";
 import { readTheme } from "./theme.js";
 import { TimeScale } from "./time_scale.js";
 
-const FIRST_YEAR = 1943; // of the first era
+const FIRST_YEAR = 1936; // of the first era
 const MARGIN = 0.8; // years before the first milestone and after the last
 
 // Streamlit makes the element anew when a page is left and entered; the visitor's place stays.
