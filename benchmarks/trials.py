@@ -14,7 +14,7 @@ from impl import dropout
 from impl.kit.trials import WORKERS_VARIABLE
 
 ROUNDS = 5
-CONFIG = replace(dropout.QUICK, data="digits", seeds=4, rates=(0.03, 0.1))  # 16 trials
+CONFIG = replace(dropout.QUICK, data="digits", seeds=4, lrs=(0.03, 0.1))  # 16 trials
 
 
 def main() -> None:

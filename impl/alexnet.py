@@ -127,7 +127,7 @@ class Config:
     H: tuple[int, ...] = (128,)  # ours: fully connected layers
     alpha: float = 0.4  # Sec. 3.3: 1e-4, for intensities 64 times as large
     ablate: tuple[str, ...] = ("pooling", "normalization", "dropout", "augmentation")  # Secs. 3, 4
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03)  # Sec. 5: 0.01
+    lrs: tuple[float, ...] = (0.003, 0.01, 0.03)  # Sec. 5: 0.01
     race_rates: tuple[float, ...] = (0.002, 0.008, 0.032)  # ours; Fig. 1: chosen for each net
     raw_rates: tuple[float, ...] = (0.0003, 0.003, 0.03)  # ours
     momentum: float = 0.9  # Sec. 5
@@ -150,16 +150,16 @@ FULL = replace(
 )  # fmt: skip
 QUICK = replace(
     FULL, data="auto", n=500, n_race=500, validation=250, ablate=("dropout", "augmentation"),
-    rates=(0.01, 0.03, 0.1), batch=32, updates=250, race_epochs=20, raw_epochs=6, seeds=5,
+    lrs=(0.01, 0.03, 0.1), batch=32, updates=250, race_epochs=20, raw_epochs=6, seeds=5,
 )  # fmt: skip
 SMOKE = replace(
-    QUICK, data="digits", n=100, n_race=64, C=(4, 4), H=(8,), rates=(0.01,), race_rates=(0.01,),
+    QUICK, data="digits", n=100, n_race=64, C=(4, 4), H=(8,), lrs=(0.01,), race_rates=(0.01,),
     raw_rates=(0.001,), updates=4, race_epochs=2, raw_epochs=1, seeds=2,
 )  # fmt: skip
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-RACE = Protocol(arms=("relu", "tanh"), grid={"rate": "race_rates"}, select="epochs")
-RAW = Protocol(arms=("relu-raw", "tanh-raw"), grid={"rate": "raw_rates"}, select="train_error")
+RACE = Protocol(arms=("relu", "tanh"), grid={"lr": "race_rates"}, select="epochs")
+RAW = Protocol(arms=("relu-raw", "tanh-raw"), grid={"lr": "raw_rates"}, select="train_error")
 
 
 def saves(claim: str, part: str, margin: float, because: str) -> Comparison:
@@ -205,7 +205,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float
 ) -> Iterator[TrialEvent]:  # fmt: skip
     raw, racing = arm.endswith("raw"), arm.startswith(("relu", "tanh"))
     split, colours = load(cfg, device, seed, raw=raw)
@@ -218,14 +218,14 @@ def trial(
     (init_as_published if raw else cifar.init_weights)(net)
     net.to(device)
     if racing:
-        yield from race(net, split, rate, seed, cfg, raw=raw)
+        yield from race(net, split, lr, seed, cfg, raw=raw)
     else:
         tint = colours if "augmentation" in parts else None
-        yield from train_whole(net, split, tint, rate, seed, cfg)
+        yield from train_whole(net, split, tint, lr, seed, cfg)
 
 
 def race(
-    net: nn.Module, split: Split, rate: float, seed: int, cfg: Config, *, raw: bool
+    net: nn.Module, split: Split, lr: float, seed: int, cfg: Config, *, raw: bool
 ) -> Iterator[Row]:  # fmt: skip
     """Fig. 1: to the target; from raw intensities, to the last epoch."""
     x, y = centre(split.x_train[: cfg.n_race]), split.y_train[: cfg.n_race]
@@ -234,7 +234,7 @@ def race(
     per_epoch = max(1, len(x) // cfg.batch)
     batches = cifar.batches(split, cfg.batch, seed, augmented=False)
     before, then, next_look, epochs = error(net, x, y), 0, 1, float(limit)
-    for step in train(net, batches, rate, limit * per_epoch, cfg, bare=True):
+    for step in train(net, batches, lr, limit * per_epoch, cfg, bare=True):
         if step < next_look and step < limit * per_epoch:
             continue
         next_look = step + max(1, min(step // 6, 25))
@@ -249,13 +249,13 @@ def race(
 
 
 def train_whole(
-    net: nn.Sequential, split: Split, colours: Tensor | None, rate: float, seed: int, cfg: Config
+    net: nn.Sequential, split: Split, colours: Tensor | None, lr: float, seed: int, cfg: Config
 ) -> Iterator[TrialEvent]:  # fmt: skip
     """Sec. 5, with augmented images where there are colours."""
     draw, x_val = generator(seed, "augment"), centre(split.x_val)
     plain = cifar.batches(split, cfg.batch, seed, augmented=False)
     batches = ((centre(x) if colours is None else augment(x, colours, draw), y) for x, y in plain)
-    for step in train(net, batches, rate, cfg.updates, cfg, bare=False):
+    for step in train(net, batches, lr, cfg.updates, cfg, bare=False):
         if step % -(-cfg.updates // 8) == 0:
             yield dict(step=step, val_error=error(net.eval(), x_val, split.y_val))
     net.eval()
@@ -270,11 +270,11 @@ def train_whole(
 
 
 def train(
-    net: nn.Module, batches: Batches, rate: float, updates: int, cfg: Config, *, bare: bool
+    net: nn.Module, batches: Batches, lr: float, updates: int, cfg: Config, *, bare: bool
 ) -> Iterator[int]:  # fmt: skip
     """Sec. 5, or Fig. 1 without regularization of any kind; yields after each update."""
     device, decay = next(net.parameters()).device, 0.0 if bare else cfg.weight_decay
-    optimizer = torch.optim.SGD(net.parameters(), rate, cfg.momentum, weight_decay=decay)
+    optimizer = torch.optim.SGD(net.parameters(), lr, cfg.momentum, weight_decay=decay)
     falls = [] if bare else [updates * 2 // 3, updates * 5 // 6]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, falls)
     forward = faster(net, device, bf16=cfg.bf16 and not bare, compile=cfg.compile and not bare)
@@ -332,7 +332,7 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
         net = build(groups=CARDS)
     yield dict(counted="two cards", parameters=sum(p.numel() for p in net.parameters()))
     arms = ("whole", *(f"no-{part}" for part in cfg.ablate))
-    ablation = Protocol(arms=arms, grid={"rate": "rates"})
+    ablation = Protocol(arms=arms, grid={"lr": "lrs"})
     split, colours = load(cfg, torch.device("cpu"), cfg.seed, raw=True)  # before there are forks
     rows: list[Row] = []
     experiments = (RACE, RAW, ablation) if cfg.ablate else (RACE, RAW)

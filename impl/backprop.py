@@ -106,7 +106,7 @@ class Config:
     symmetry_momentum: Pair = (0.9, 0.9)  # Fig. 1: alpha
     symmetry_range: float = 0.3  # Fig. 1: weights start in [-0.3, 0.3]
     sweeps: int = 1_500  # Fig. 4
-    rate: Pair = (0.005, 0.01)  # Fig. 4: epsilon in the first 20 sweeps, and later
+    lr: Pair = (0.005, 0.01)  # Fig. 4: epsilon in the first 20 sweeps, and later
     momentum: Pair = (0.5, 0.9)  # Fig. 4: alpha, likewise
     range: float = 0.3  # ours: "small random weights"; as in Fig. 1
     decay: float = 0.002  # Fig. 4: every weight shrinks by 0.2% after each change
@@ -228,7 +228,7 @@ def trial(cfg: Config, device: torch.device, *, arm: str, seed: int, **point: fl
         yield from symmetry(cfg, device, arm, seed, int(point["start"]))
         return
     if arm in LONGER.arms:
-        cfg = replace(cfg, sweeps=cfg.longer_sweeps, rate=cfg.longer_rate, decay=point["decay"])
+        cfg = replace(cfg, sweeps=cfg.longer_sweeps, lr=cfg.longer_rate, decay=point["decay"])
         cfg = replace(cfg, range=cfg.longer_range)
     yield from family(cfg, device, arm, seed)
 
@@ -238,7 +238,7 @@ def symmetry(cfg: Config, device: torch.device, arm: str, seed: int, start: int)
     net.start(cfg.symmetry_range, generator(seed, f"start {start}"))
     net.to(device)
     x, d = (part.to(device) for part in symmetry_cases())
-    cfg = replace(cfg, sweeps=cfg.symmetry_sweeps, rate=cfg.symmetry_rate, decay=0.0, slack=0.0)
+    cfg = replace(cfg, sweeps=cfg.symmetry_sweeps, lr=cfg.symmetry_rate, decay=0.0, slack=0.0)
     sweeps = 0  # until all patterns were right
     for t, y in learn(net, x, d, replace(cfg, momentum=cfg.symmetry_momentum)):
         right = int(((y > 0.5) == (d > 0.5)).sum())
@@ -283,10 +283,10 @@ def family(cfg: Config, device: torch.device, arm: str, seed: int) -> Events:
 def learn(net: Net, x: Tensor, d: Tensor, cfg: Config) -> Iterator[tuple[int, Tensor]]:
     """Trains on all cases at once; yields sweep and outputs 25 times, the last after all."""
     parameters = list(net.parameters())
-    optimizer = torch.optim.SGD(parameters, lr=cfg.rate[0], momentum=cfg.momentum[0])  # Eq. 9
+    optimizer = torch.optim.SGD(parameters, lr=cfg.lr[0], momentum=cfg.momentum[0])  # Eq. 9
     for t in range(1, cfg.sweeps + 1):
         if t == 21:  # Fig. 4
-            optimizer.param_groups[0].update(lr=cfg.rate[1], momentum=cfg.momentum[1])
+            optimizer.param_groups[0].update(lr=cfg.lr[1], momentum=cfg.momentum[1])
         y = net(x)
         dE_dy = y[-1] - d  # Eq. 4
         net.backward(y, dE_dy * (dE_dy.abs() > cfg.slack))

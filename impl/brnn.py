@@ -89,7 +89,7 @@ class Config:
     T: int = 60  # ours: length of a sequence
     H: int = 12  # ours: hidden units in each direction
     delays: tuple[int, ...] = (0, 5, 10, 15, 20, 30, 40)  # ours: steps that the forward net waits
-    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)  # ours: the grid
+    lrs: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)  # ours: the grid
     batch: int = 16  # ours: sequences in an update
     updates: int = 10_000  # ours
     test: int = 200  # ours: sequences, and as many for validation
@@ -98,13 +98,13 @@ class Config:
 
 
 PAPER = Config()
-FULL = replace(PAPER, updates=3_000, rates=(0.003, 0.01, 0.03), seeds=5)
+FULL = replace(PAPER, updates=3_000, lrs=(0.003, 0.01, 0.03), seeds=5)
 QUICK = replace(FULL, past=5, future=10, T=30, delays=(0, 5, 9, 20), batch=64, updates=400)
-SMOKE = replace(QUICK, H=3, delays=(0, 20), rates=(0.01,), updates=5, batch=4, test=10, seeds=2)
+SMOKE = replace(QUICK, H=3, delays=(0, 20), lrs=(0.01,), updates=5, batch=4, test=10, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-ONE_WAY = Protocol(("bidirectional", "backward"), {"rate": "rates"})
-DELAYED = Protocol(("forward",), {"rate": "rates"}, {"delay": "delays"})
+ONE_WAY = Protocol(("bidirectional", "backward"), {"lr": "lrs"})
+DELAYED = Protocol(("forward",), {"lr": "lrs"}, {"delay": "delays"})
 
 
 def forward_net(pick: Callable[[list[Row]], Row]) -> Side:
@@ -232,11 +232,11 @@ def trial(
     *,
     arm: str,
     seed: int,
-    rate: float,
+    lr: float,
     delay: int = 0,
 ) -> Events:
     net = build(cfg, arm, delay).to(device)
-    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     batches = generator(seed, "batches")
     val = sequences(cfg.test, cfg, generator(seed, "val"), device)
     test = sequences(cfg.test, cfg, generator(seed, "test"), device)

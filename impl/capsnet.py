@@ -97,7 +97,7 @@ class Config:
     cnn: tuple[int, ...] = (512, 256, 1024)  # Sec. 6.2: convolutions of 9 x 9 and 5 x 5, a layer
     cnn_single: tuple[int, ...] = (256, 256, 128, 328, 192)  # Sec. 5: three of 5 x 5, two layers
     cnn_kernel: int = 9  # Sec. 6.2: of the first convolution
-    rates: tuple[float, ...] = (0.0003, 0.001, 0.003)  # ours; TensorFlow's default is 0.001
+    lrs: tuple[float, ...] = (0.0003, 0.001, 0.003)  # ours; TensorFlow's default is 0.001
     batch: int = 128  # the authors' experiment.py
     updates: int = 500_000  # ours: the paper gives no number
     validation: int = 5_000  # ours: training images that no net is trained on
@@ -110,12 +110,12 @@ PAPER = Config()
 FULL = replace(
     PAPER, crop=4, pool=2, kernel=5, channels=16, types=4, D=8, std=(0.2, 0.2, 0.3),
     decoder=(64, 128), reconstruction=0.002, cnn=(16, 32, 256), cnn_single=(16, 16, 8, 64, 32),
-    cnn_kernel=5, rates=(0.002, 0.006, 0.02), batch=32, updates=3_500, test=2_000,
+    cnn_kernel=5, lrs=(0.002, 0.006, 0.02), batch=32, updates=3_500, test=2_000,
 )  # fmt: skip
 QUICK = replace(FULL, data="auto", n=10_000, digits=(2,), K=5, updates=400, test=1_000)
 SMOKE = replace(
     QUICK, data="digits", n=500, digits=(2, 1), channels=4, types=2, d=4, D=4, decoder=(8, 8),
-    cnn=(4, 4, 8), cnn_single=(4, 4, 4, 8, 8), rates=(0.01,), batch=8, updates=4, test=20, seeds=2,
+    cnn=(4, 4, 8), cnn_single=(4, 4, 4, 8, 8), lrs=(0.01,), batch=8, updates=4, test=20, seeds=2,
 )  # fmt: skip
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
@@ -214,7 +214,7 @@ def build(cfg: Config, side: int, arm: str, digits: int) -> CapsNet | CNN:
 
 
 ARMS = ("CapsNet", "one-iteration", "CNN")
-GRID, CONDITIONS = {"rate": "rates"}, {"P": "digits"}
+GRID, CONDITIONS = {"lr": "lrs"}, {"P": "digits"}
 BY_ERROR = Protocol(arms=ARMS, grid=GRID, conditions=CONDITIONS)
 BY_PIXELS = Protocol(
     arms=ARMS[:2], grid=GRID, conditions=CONDITIONS, select="val_assigned", best="highest"
@@ -259,11 +259,11 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, P: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, P: int, lr: float
 ) -> Iterator[TrialEvent]:  # fmt: skip
     train, val, test = scenes(cfg, device, P, seed)
     net = build(fitted(cfg), train.side, arm, P).to(device)
-    optimizer = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1 ** (1 / cfg.updates))
     batches = generator(seed, "batches")
     for step in range(1, cfg.updates + 1):

@@ -114,7 +114,7 @@ class Config:
     norm: bool = True  # Sec. 3: DCGAN has batch normalization
     given: tuple[float, ...] = (0.02,)  # Sec. 4: standard deviation of the initial weights
     stds: tuple[float, ...] = (0.02, 0.06, 0.2)  # ours: a grid from there
-    rates: tuple[float, ...] = (0.00007, 0.0002, 0.0006)  # ours: a grid about the 0.0002 of Sec. 4
+    lrs: tuple[float, ...] = (0.00007, 0.0002, 0.0006)  # ours: a grid about the 0.0002 of Sec. 4
     beta1: float = 0.5  # Sec. 4: of Adam
     batch: int = 128  # Sec. 4
     updates: int = 20_000  # ours
@@ -128,18 +128,18 @@ class Config:
 
 PAPER = Config()
 FULL = replace(PAPER, data="mnist", n=10_000, validation=1_000, labels=200, Z=32,
-               widths=(64, 32, 16), stds=(0.02, 0.06, 0.2, 0.6), rates=(0.001, 0.003, 0.01),
+               widths=(64, 32, 16), stds=(0.02, 0.06, 0.2, 0.6), lrs=(0.001, 0.003, 0.01),
                batch=50, updates=500, fits=500, centres=(50, 100, 200, 400, 800),
                samples=1_000)  # fmt: skip
 QUICK = replace(FULL, data="digits", n=1_000, validation=250, labels=100, Z=16, widths=(32, 16),
-                stds=(0.02, 0.2), rates=(0.003, 0.01, 0.03), batch=32, updates=240, fits=240,
+                stds=(0.02, 0.2), lrs=(0.003, 0.01, 0.03), batch=32, updates=240, fits=240,
                 centres=(50, 100, 200, 400), samples=400)  # fmt: skip
-SMOKE = replace(QUICK, n=200, labels=20, widths=(8, 8), stds=(0.02,), rates=(0.003,), updates=4,
+SMOKE = replace(QUICK, n=200, labels=20, widths=(8, 8), stds=(0.02,), lrs=(0.003,), updates=4,
                 fits=4, centres=(10,), penalties=(0.01,), samples=50, seeds=2)  # fmt: skip
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-BOTH, GRID = ("DCGAN", "without"), {"std": "stds", "lr": "rates"}
-GIVEN = Protocol(arms=BOTH, grid={"lr": "rates"}, conditions={"std": "given"},
+BOTH, GRID = ("DCGAN", "without"), {"std": "stds", "lr": "lrs"}
+GIVEN = Protocol(arms=BOTH, grid={"lr": "lrs"}, conditions={"std": "given"},
                  select="late_val_distance")  # fmt: skip
 SAMPLES = Protocol(arms=BOTH, grid=GRID, select="val_distance")
 FEATURES = Protocol(arms=("DCGAN", "untrained", "supervised"), grid=GRID)

@@ -113,7 +113,7 @@ class Config:
         0.003,
         0.01,
     )  # ours: the grid of its rates
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)  # ours: the grid
+    lrs: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)  # ours: the grid
     momentum: float = 0.9  # ours
     batch: int = 10  # Sec. 4.1
     updates: int = 250_000  # ours: 50 epochs
@@ -126,15 +126,15 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, shrink=2, n=10_000, H=256, pretraining=1_500, batch=50, updates=3_000)
 SMALL = replace(FULL, data="auto", n=1_000, H=100, pretraining=250, batch=32, updates=400)
-FEW = replace(SMALL, pretraining_rates=(0.0003, 0.001, 0.003), rates=(0.03, 0.1, 0.3, 1.0))
+FEW = replace(SMALL, pretraining_rates=(0.0003, 0.001, 0.003), lrs=(0.03, 0.1, 0.3, 1.0))
 QUICK = replace(FEW, validation=1_000, seeds=6)
 TINY = replace(QUICK, data="digits", n=100, H=12, pretraining=5, batch=8, updates=6, K=40)
-SMOKE = replace(TINY, pretraining_rates=(0.01,), rates=(0.03, 0.1), validation=100, seeds=2)
+SMOKE = replace(TINY, pretraining_rates=(0.01,), lrs=(0.03, 0.1), validation=100, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-SUPERVISED = Protocol((*UNITS, "sparse rectifier"), grid={"rate": "rates"})
+SUPERVISED = Protocol((*UNITS, "sparse rectifier"), grid={"lr": "lrs"})
 PRETRAINED = Protocol(
-    ("pre-trained rectifier",), grid={"rate": "rates", "ae_rate": "pretraining_rates"}
+    ("pre-trained rectifier",), grid={"lr": "lrs", "ae_rate": "pretraining_rates"}
 )
 
 
@@ -218,7 +218,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float, ae_rate: float = 0.0
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float, ae_rate: float = 0.0
 ) -> Iterator[TrialEvent]:
     """Trains one net by gradient descent with momentum, at a rate that falls evenly to zero."""
     data = images(cfg.data, cfg.shrink).to(device)
@@ -236,7 +236,7 @@ def trial(
         active = sum(layer.abs().sum(1).mean() for layer in h)  # the L1 norm of all hidden units
         return F.cross_entropy(model.layers[-1](h[-1]), y) + penalty * active
 
-    optimizer = torch.optim.SGD(model.parameters(), rate, cfg.momentum, fused=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr, cfg.momentum, fused=True)
     falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, cfg.updates)
     budget = dict(batch=cfg.batch, updates=cfg.updates, seed=seed)
     for step, loss in descend(loss_of, optimizer, x, split.y_train, **budget):
@@ -267,14 +267,14 @@ def zeros(model: Net, x: Tensor) -> list[float]:
     return [100 * (h == 0).float().mean().item() for h in model.hidden(x)]
 
 
-def pretrain(model: Net, x: Tensor, cfg: Config, seed: int, rate: float) -> Iterator[TrialEvent]:
+def pretrain(model: Net, x: Tensor, cfg: Config, seed: int, lr: float) -> Iterator[TrialEvent]:
     """Sec. 3.2: a stack of denoising autoencoders, one layer after another."""
     rng = generator(seed, "autoencoders")
     for i, layer in enumerate(model.linear()[:-1]):
         back = nn.Linear(layer.out_features, layer.in_features).to(x.device)
         nn.init.zeros_(back.bias)
         back.weight.data.copy_(layer.weight.T)
-        optimizer = torch.optim.SGD([*layer.parameters(), *back.parameters()], rate, cfg.momentum)
+        optimizer = torch.optim.SGD([*layer.parameters(), *back.parameters()], lr, cfg.momentum)
         with torch.no_grad():
             below = model.hidden(x)[i - 1] if i else x
         for step in range(1, cfg.pretraining + 1):

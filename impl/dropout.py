@@ -83,7 +83,7 @@ class Config:
     p_hidden: float = 0.5  # Sec. 6.1.1: probability of *keeping* a hidden unit
     p_input: float = 0.8  # Sec. 6.1.1: of keeping an input
     momentum: float = 0.95  # App. A.2: 0.95 to 0.99
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)  # ours: the grid
+    lrs: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)  # ours: the grid
     batch: int = 100  # ours
     updates: int = 1_000_000  # App. B.1
     validation: int = 10_000  # App. B.1
@@ -94,14 +94,14 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, sizes=(100, 1_000, 5_000), layers=2, H=800, updates=1_500, validation=1_000)
 QUICK = replace(
-    FULL, data="auto", sizes=(1_000,), H=256, rates=(0.03, 0.1, 0.3), updates=400, seeds=10
+    FULL, data="auto", sizes=(1_000,), H=256, lrs=(0.03, 0.1, 0.3), updates=400, seeds=10
 )
 SMOKE = replace(
-    QUICK, data="digits", sizes=(50, 200), H=16, rates=(0.1,), updates=5, validation=100, seeds=2
+    QUICK, data="digits", sizes=(50, 200), H=16, lrs=(0.1,), updates=5, validation=100, seeds=2
 )
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-PROTOCOL = Protocol(arms=("dropout", "standard"), grid={"rate": "rates"}, conditions={"n": "sizes"})
+PROTOCOL = Protocol(arms=("dropout", "standard"), grid={"lr": "lrs"}, conditions={"n": "sizes"})
 
 
 def gain(size: Callable[[Iterable[int]], int]) -> Side:
@@ -166,7 +166,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, n: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, n: int, lr: float
 ) -> Iterator[TrialEvent]:
     """Sec. 5.1: trains one net by gradient descent with momentum."""
     data = handwriting(cfg.data).to(device)
@@ -174,7 +174,7 @@ def trial(
     x, y, x_val = split.x_train.flatten(1), split.y_train, split.x_val.flatten(1)
     p_input, p_hidden = (cfg.p_input, cfg.p_hidden) if arm == "dropout" else (1.0, 1.0)
     model = net(x.shape[1], cfg.H, cfg.layers, p_input, p_hidden).to(device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=cfg.momentum)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=cfg.momentum)
     batches = generator(seed, "batches")
     for step in range(1, cfg.updates + 1):
         at = torch.randint(n, (min(cfg.batch, n),), generator=batches)

@@ -121,26 +121,26 @@ class Config:
     optimizer: str = "SGD"  # same; "Adam" is ours
     momentum: float = 0.9  # ours
     init: float = 1.0  # ours: first weights are uniform between -init and init
-    rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)  # ours: the grid
+    lrs: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)  # ours: the grid
     dozens: int = 1_200  # Fig. 3: how often 12 bits are averaged; ours: in a new sequence
     seeds: int = 20  # ours: how many repetitions, each with sequences of its own
     seed: int = 0  # ours: the first of them
 
 
 PAPER = Config()
-FULL = replace(PAPER, streams=50, rates=(0.1, 0.3, 1.0), seeds=10)
+FULL = replace(PAPER, streams=50, lrs=(0.1, 0.3, 1.0), seeds=10)
 QUICK = replace(
     FULL,
     streams=100,
     chunk=6,
     passes=240,
     optimizer="Adam",
-    rates=(0.01, 0.05, 0.2, 0.8),
+    lrs=(0.01, 0.05, 0.2, 0.8),
 )
-SMOKE = replace(QUICK, bits=300, streams=10, passes=10, rates=(0.1, 0.3), dozens=100, seeds=2)
+SMOKE = replace(QUICK, bits=300, streams=10, passes=10, lrs=(0.1, 0.3), dozens=100, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-PROTOCOL = Protocol(("context", "no context"), grid={"rate": "rates"}, select="val_third_bit")
+PROTOCOL = Protocol(("context", "no context"), grid={"lr": "lrs"}, select="val_third_bit")
 
 FIFTH = "a fifth of 1/4, the error of always answering 1/2"
 CLAIMS = (
@@ -192,10 +192,10 @@ def no_copy() -> AbstractContextManager[object]:
 BROKEN: Broken = {claim.claim: no_copy for claim in CLAIMS}
 
 
-def trial(cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float) -> Events:
+def trial(cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float) -> Events:
     model = Elman(cfg.H, cfg.init, has_context=arm == "context").to(device)
     more = {"momentum": cfg.momentum} if cfg.optimizer == "SGD" else {}
-    optimizer = getattr(torch.optim, cfg.optimizer)(model.parameters(), lr=rate, **more)
+    optimizer = getattr(torch.optim, cfg.optimizer)(model.parameters(), lr=lr, **more)
     z = stream(cfg.streams, cfg.bits // cfg.streams, generator(seed, "data"), device)
     targets = z.roll(-1, 1)  # the next bit; after the last the sequence begins again
     T = 12 * -(-cfg.dozens // 20)  # new sequences are in 20 pieces of whole dozens

@@ -9,7 +9,7 @@ Claims      nearer-zero  the units' mean activations stay nearer zero throughout
                          nothing but the output (Sec. 3)
 Deviations  1  fewer training images and updates than in the paper, except in `paper`; 5 epochs in
                `quick` and 10 in `full`, where the paper has 300
-            2  own-rate is ours: the paper has one rate. Each seed's net takes the one of `rates`
+            2  own-rate is ours: the paper has one rate. Each seed's net takes the one of `lrs`
                with the lowest loss on K training images, and is judged by K others
             3  of ReLU and leaky ReLU the better one, seed by seed, is what ELU must beat
 Left out    the natural gradient (Sec. 2), autoencoders, ImageNet, batch normalization, shifted
@@ -101,8 +101,8 @@ class Config:
     leak: float = 0.1  # same: of the leaky ReLU
     L: int = 8  # same: hidden layers
     H: int = 128  # same: units in each
-    rate: float = 0.01  # same; one of `rates`
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)  # ours: for the claim `own-rate`
+    lr: float = 0.01  # same; one of `lrs`
+    lrs: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)  # ours: for the claim `own-rate`
     batch: int = 64  # Sec. 4.1
     updates: int = 281_400  # same: 300 epochs
     K: int = 1_000  # ours; Sec. 4.1 has "a fixed subset" of the training images
@@ -119,7 +119,7 @@ SMOKE = replace(
     n=200,
     L=3,
     H=16,
-    rates=(0.01, 0.1),
+    lrs=(0.01, 0.1),
     batch=16,
     updates=10,
     K=50,
@@ -127,7 +127,7 @@ SMOKE = replace(
 )
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-PROTOCOL = Protocol(arms=("elu", "relu", "leaky relu"), grid={"rate": "rates"}, select="other_loss")
+PROTOCOL = Protocol(arms=("elu", "relu", "leaky relu"), grid={"lr": "lrs"}, select="other_loss")
 
 
 def finite(value: float) -> float:
@@ -214,14 +214,14 @@ def unit_of(arm: str, cfg: Config) -> nn.Module:
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float
 ) -> Iterator[TrialEvent]:
     """Sec. 4.1: trains one net by plain stochastic gradient descent."""
     data = handwriting(cfg.data).to(device)
     split = draw_split(data, min(cfg.n, len(data.x_train)), 0, seed)
     x, y = split.x_train.flatten(1), split.y_train
     model = net(x.shape[1], cfg.H, cfg.L, unit_of(arm, cfg)).to(device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     steps = descend(
         lambda x, y: F.cross_entropy(model(x), y),
         optimizer,
@@ -239,8 +239,8 @@ def trial(
             distances.append(abs(median))
             yield dict(step=step, loss=loss, median=median)
     distance = sum(distances) / len(distances)
-    if rate == cfg.rate:  # the paper's comparison: nothing is chosen
-        at_papers: Row = dict(at="the paper's rate", rate=rate, loss=loss, distance=distance)
+    if lr == cfg.lr:  # the paper's comparison: nothing is chosen
+        at_papers: Row = dict(at="the paper's rate", lr=lr, loss=loss, distance=distance)
         if arm == "elu":
             at_papers["slope_gap"] = gradient_gap(model, torchs_own(model), x[:50], y[:50])
         yield dict(judged=True) | at_papers
@@ -273,7 +273,7 @@ def run(cfg: Config, device: torch.device) -> Iterator[Event]:
     handwriting(cfg.data)  # read once, for the processes of all trials
     rows: list[Row] = []
     chosen = yield from keep_rows(run_protocol(trial, cfg, PROTOCOL, device), rows)
-    yield drawing.learning(rows, f"rate {cfg.rate}")
+    yield drawing.learning(rows, f"lr {cfg.lr}")
     maps = {one.arm: one.tensors["activation"] for one in chosen if one.tensors}
     yield drawing.mean_activations(maps)
     yield drawing.losses_by_rate(rows)

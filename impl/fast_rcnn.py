@@ -164,7 +164,7 @@ class Config:
     background: float = 0.1  # same: the least overlap of the others
     updates: int = 40_000  # same; ours: as many again for the boxes in the second stage
     optimizer: str = "SGD"  # same: with momentum 0.9 and weight decay 0.0005
-    rates: tuple[float, ...] = (0.001,)  # same; a tenth of it after three quarters of the updates
+    lrs: tuple[float, ...] = (0.001,)  # same; a tenth of it after three quarters of the updates
     nms_threshold: float = 0.3  # the authors' code
     before_nms: int = 400  # ours: regions of a class
     detections: int = 100  # the authors' code: of a class
@@ -175,17 +175,17 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, data="auto", train=230, validation=60, test=100, side=96, dense=2.0, P=5,
                channels=(16, 32, 64), layers=(1, 1, 1), width=192, ranks=(48, 12), updates=1_000,
-               optimizer="Adam", rates=(0.001, 0.003, 0.01), before_nms=60,
+               optimizer="Adam", lrs=(0.001, 0.003, 0.01), before_nms=60,
                detections=30)  # fmt: skip
 QUICK = replace(FULL, train=150, validation=30, test=50, side=64, dense=1.5, P=4, channels=(16, 32),
                 layers=(1, 1), width=128, ranks=(32, 8), regions=64, updates=200)  # fmt: skip
 SMOKE = replace(QUICK, data="composed", train=4, validation=2, test=3, seeds=2, channels=(4, 4),
-                P=3, width=8, ranks=(4, 2), updates=4, rates=(0.003,), before_nms=20)  # fmt: skip
+                P=3, width=8, ranks=(4, 2), updates=4, lrs=(0.003,), before_nms=20)  # fmt: skip
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 MULTI, STAGES = "multi-task", "stage-wise"
 PROTOCOLS = tuple(
-    Protocol((MULTI, STAGES), {"rate": "rates"}, select=measure, best="highest")
+    Protocol((MULTI, STAGES), {"lr": "lrs"}, select=measure, best="highest")
     for measure in ("val_mAP", "val_mAP_unmoved")
 )
 MOVED, UNMOVED = {"selected_by": "val_mAP"}, {"selected_by": "val_mAP_unmoved"}
@@ -235,7 +235,7 @@ BROKEN: Broken = {
 
 
 def train(
-    net: FastRCNN, sampler: Sampler, cfg: Config, rate: float, stage: str, lambda_: float = 0.0
+    net: FastRCNN, sampler: Sampler, cfg: Config, lr: float, stage: str, lambda_: float = 0.0
 ) -> Iterator[Row]:
     """By Eq. 1; in the stage `boxes` by L_loc for their layer alone (Sec. 5.1)."""
     alone, device = stage == "boxes", net.heads.cls.weight.device
@@ -247,7 +247,7 @@ def train(
         return L_loc if alone else L_cls + lambda_ * L_loc  # Eq. 1
 
     weights = (net.heads.bbox if alone else net).parameters()
-    for step, value in minimize(loss, weights, cfg.optimizer, rate, cfg.updates):
+    for step, value in minimize(loss, weights, cfg.optimizer, lr, cfg.updates):
         if step % -(-cfg.updates // 8) == 0:
             yield dict(step=step, stage=stage, loss=value.item())
 
@@ -274,17 +274,17 @@ def precisions(
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float
 ) -> Iterator[TrialEvent]:
     split = draw_scenes(cfg.data, cfg.train, cfg.validation, cfg.test, cfg.side, seed)
     objects = torch.cat([scene.boxes for scene in split.train[:500]])
     sampler = Sampler(split.train, windows(objects, cfg.side, cfg.dense), cfg, seed)
     net = FastRCNN(cfg, len(split.classes)).to(device)
     if arm == MULTI:
-        yield from train(net, sampler, cfg, rate, "all", cfg.lambda_)
+        yield from train(net, sampler, cfg, lr, "all", cfg.lambda_)
     else:
-        yield from train(net, sampler, cfg, rate, "classes")
-        yield from train(net, sampler, cfg, rate, "boxes")
+        yield from train(net, sampler, cfg, lr, "classes")
+        yield from train(net, sampler, cfg, lr, "boxes")
     row: Row = dict(step=cfg.updates, data=split.name)
     row["val_mAP"], row["val_mAP_unmoved"] = precisions(net, split.val, sampler, cfg)
     row["mAP"], row["mAP_unmoved"] = precisions(net, split.test, sampler, cfg)

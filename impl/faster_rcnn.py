@@ -109,7 +109,7 @@ class Config:
     batch: int = 1  # Sec. 3.1.3: pictures
     updates: int = 80_000  # same
     optimizer: str = "SGD"  # same: with momentum 0.9 and weight decay 0.0005
-    rates: tuple[float, ...] = (0.001,)  # same; a tenth of it after three quarters of the updates
+    lrs: tuple[float, ...] = (0.001,)  # same; a tenth of it after three quarters of the updates
     scales: tuple[float, ...] = (25.0, 100.0, 400.0)  # ours: the grid of selective search
     seeds: int = 5  # ours: how many repetitions, each with its own pictures
     seed: int = 0  # ours: the first of them
@@ -118,17 +118,17 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, data="auto", train=230, validation=50, test=100, side=96, layers=(1, 1, 1),
                channels=(16, 32, 64), width=64, sizes=(), shapes=(), sampled=64, lambda_=9.0,
-               proposals=50, batch=4, updates=1_500, optimizer="Adam", rates=(0.001, 0.003, 0.01),
+               proposals=50, batch=4, updates=1_500, optimizer="Adam", lrs=(0.001, 0.003, 0.01),
                before_nms=500, scales=(6.0, 12.0, 25.0, 50.0, 100.0, 200.0))  # fmt: skip
 QUICK = replace(FULL, train=150, validation=30, test=40, side=64, channels=(16, 32, 32), width=32,
                 lambda_=4.0, before_nms=300, batch=2, updates=300,
                 scales=(6.0, 12.0, 25.0, 50.0))  # fmt: skip
 SMOKE = replace(QUICK, data="composed", train=4, validation=2, test=4, channels=(4, 4, 4), width=4,
-                proposals=10, updates=3, rates=(0.003,), scales=(100.0,), seeds=2)  # fmt: skip
+                proposals=10, updates=3, lrs=(0.003,), scales=(100.0,), seeds=2)  # fmt: skip
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 NINE, ONE, SEARCH = "nine kinds", "one kind", "selective search"
-NETS = Protocol((NINE, ONE), {"rate": "rates"}, select="val_recall", best="highest")
+NETS = Protocol((NINE, ONE), {"lr": "lrs"}, select="val_recall", best="highest")
 SEARCHES = Protocol((SEARCH,), {"scale": "scales"}, select="val_recall", best="highest")
 
 COVERED = "% of the objects that a proposal covers by half or more"
@@ -255,7 +255,7 @@ def propose(net: RPN, anchor: Tensor, scene: Scene, cfg: Config) -> list[Tensor]
 
 
 def train(
-    net: RPN, anchor: Tensor, scenes: Sequence[Scene], cfg: Config, rate: float, seed: int
+    net: RPN, anchor: Tensor, scenes: Sequence[Scene], cfg: Config, lr: float, seed: int
 ) -> Iterator[Row]:
     """Sec. 3.1.3; a row after every eighth of the updates."""
     draw, device = generator(seed, "batches"), net.cls.weight.device
@@ -274,7 +274,7 @@ def train(
             each.append(loss(logits[n, at], label[at].to(t), t[n, positive], t_star, weight))
         return torch.stack(each).mean()
 
-    for step, value in minimize(batch_loss, net.parameters(), cfg.optimizer, rate, cfg.updates):
+    for step, value in minimize(batch_loss, net.parameters(), cfg.optimizer, lr, cfg.updates):
         if step % -(-cfg.updates // 8) == 0:
             yield dict(step=step, loss=value.item())
 
@@ -299,7 +299,7 @@ def measure(
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float = 0.0, scale: float = 0.0
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float = 0.0, scale: float = 0.0
 ) -> Iterator[TrialEvent]:
     split = draw_scenes(cfg.data, cfg.train, cfg.validation, cfg.test, cfg.side, seed)
     if arm == SEARCH:
@@ -315,7 +315,7 @@ def trial(
     anchor = anchors(kinds, cfg)
     yield dict(inverse_gap=inverse_gap(anchor, boxes))
     net = RPN(cfg.channels, cfg.layers, cfg.width, len(kinds)).to(device)
-    yield from train(net, anchor, split.train, cfg, rate, seed)
+    yield from train(net, anchor, split.train, cfg, lr, seed)
     yield from measure(lambda scene: propose(net, anchor, scene, cfg), split, cfg)
 
 

@@ -117,7 +117,7 @@ class Config:
     keep_hidden: float = 0.5  # same: and this of its hidden units
     batch: int = 100  # same
     optimizer: str = "SGD"  # Algorithm 1: momentum
-    rates: tuple[float, ...] = (0.03, 0.1, 0.3)  # ours: a grid about the 0.1 of mnist.yaml
+    lrs: tuple[float, ...] = (0.03, 0.1, 0.3)  # ours: a grid about the 0.1 of mnist.yaml
     momentum: float = 0.5  # mnist.yaml, where it grows to 0.7; Adam's beta1
     updates: int = 125_000  # ours: 250 epochs, over which the authors' momentum grows
     samples: int = 10_000  # the authors' parzen_ll.py
@@ -134,16 +134,16 @@ class Config:
 PAPER = Config()
 SMALL = replace(PAPER, optimizer="Adam", keep_input=1.0, keep_hidden=0.8, samples=2_000, gibbs=200)
 FULL = replace(SMALL, n=10_000, validation=1_000, Z=50, H=256, maxout=96, pieces=3, updates=6_000,
-               rates=(0.0003, 0.001, 0.003))  # fmt: skip
+               lrs=(0.0003, 0.001, 0.003))  # fmt: skip
 QUICK = replace(SMALL, data="digits", n=1_000, validation=250, Z=16, H=128, maxout=64, pieces=2,
-                batch=50, rates=(0.003, 0.01, 0.03), updates=1_000, samples=1_000,
+                batch=50, lrs=(0.003, 0.01, 0.03), updates=1_000, samples=1_000,
                 outcome_updates=300, centres=(10, 30, 100, 300), seeds=7)  # fmt: skip
-SMOKE = replace(QUICK, n=200, H=16, maxout=8, rates=(0.003,), updates=12, samples=50, gibbs=2,
+SMOKE = replace(QUICK, n=200, H=16, maxout=8, lrs=(0.003,), updates=12, samples=50, gibbs=2,
                 outcome_updates=20, centres=(10,), seeds=2)  # fmt: skip
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 OUTCOMES = Protocol(arms=("outcomes",))
-IMAGES = Protocol(arms=("GAN", "DBN"), grid={"rate": "rates"}, select="val_loglik", best="highest")
+IMAGES = Protocol(arms=("GAN", "DBN"), grid={"lr": "lrs"}, select="val_loglik", best="highest")
 
 CLAIMS = (
     Identity(claim="optimal-discriminator", measure="D_error", tolerance=0.01,
@@ -202,14 +202,14 @@ Optimizers = Callable[[nn.Module], torch.optim.Optimizer]
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float = 0.01
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float = 0.01
 ) -> Iterator[TrialEvent]:
     if arm == "outcomes":
         yield from learn_outcomes(cfg, seed)
         return
     split = draw_split(handwriting(cfg.data).to(device), cfg.n, cfg.validation, seed)
     x, batches = split.x_train.flatten(1), generator(seed, "batches")
-    optimizer = partial(of_net, cfg, rate)
+    optimizer = partial(of_net, cfg, lr)
 
     def draw() -> Tensor:
         return x[torch.randint(len(x), (cfg.batch,), generator=batches)]
@@ -224,10 +224,10 @@ def trial(
     yield dict(step=cfg.updates) | score(samples, split, cfg)
 
 
-def of_net(cfg: Config, rate: float, net: nn.Module) -> torch.optim.Optimizer:
+def of_net(cfg: Config, lr: float, net: nn.Module) -> torch.optim.Optimizer:
     if cfg.optimizer == "Adam":
-        return torch.optim.Adam(net.parameters(), rate, (cfg.momentum, 0.999), fused=True)
-    return torch.optim.SGD(net.parameters(), rate, cfg.momentum, fused=True)
+        return torch.optim.Adam(net.parameters(), lr, (cfg.momentum, 0.999), fused=True)
+    return torch.optim.SGD(net.parameters(), lr, cfg.momentum, fused=True)
 
 
 def ascend(objective: Tensor, optimizer: torch.optim.Optimizer) -> None:

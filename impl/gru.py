@@ -103,7 +103,7 @@ class Config:
     H: int = 1000  # Sec. 4.1: hidden units, of the encoder and of the decoder
     E: int = 100  # Sec. 4.1: numbers for a word
     M: int = 500  # App. A.1.2: maxout units, each the larger of two
-    rates: tuple[float, ...] = (0.0003, 0.001, 0.003)  # ours: the grid
+    lrs: tuple[float, ...] = (0.0003, 0.001, 0.003)  # ours: the grid
     batch: int = 64  # Sec. 4.1: phrase pairs in an update
     updates: int = 20_000  # ours; the paper trained for three days
     choices: int = 10  # ours: phrases to pick the right one from
@@ -113,7 +113,7 @@ class Config:
 
 PAPER = Config()
 FULL = replace(PAPER, data="auto", phrases=6_000, H=128, E=48, M=48, updates=2_000)
-QUICK = replace(FULL, data="grammar", H=48, E=24, M=24, rates=(0.001, 0.003, 0.01, 0.03))
+QUICK = replace(FULL, data="grammar", H=48, E=24, M=24, lrs=(0.001, 0.003, 0.01, 0.03))
 QUICK = replace(QUICK, test=300, batch=32, updates=200)
 SMOKE = replace(QUICK, phrases=200, test=20, H=8, E=4, M=4, updates=4, choices=3, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
@@ -176,7 +176,7 @@ class EncoderDecoder(nn.Module):
 
 
 ENCODE = EncoderDecoder.encode
-PROTOCOL = Protocol(("gated", "tanh", "language model"), {"rate": "rates"}, select="val_nats")
+PROTOCOL = Protocol(("gated", "tanh", "language model"), {"lr": "lrs"}, select="val_nats")
 
 CLAIMS = (
     Comparison(
@@ -269,14 +269,14 @@ def build(cfg: Config, arm: str, words: Pair) -> EncoderDecoder:
 load = functools.cache(Corpus)  # once for the trials of a process
 
 
-def trial(cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float) -> Events:
+def trial(cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float) -> Events:
     corpus = load(cfg.data, cfg.phrases)
     source, target = corpus.source.to(device), corpus.target.to(device)
     words = (len(corpus.words[0]), len(corpus.words[1]))
     order = torch.randperm(len(source), generator=generator(seed, "data"))
     train, val, test = order.split([len(source) - 2 * cfg.test, cfg.test, cfg.test])
     model = build(cfg, arm, words).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     batches = generator(seed, "batches")
     for step in range(1, cfg.updates + 1):
         at = train[torch.randint(len(train), (cfg.batch,), generator=batches)]

@@ -111,7 +111,7 @@ class Config:
     a: float = 0.25  # Sec. 2.1: where the coefficients start
     deep_rates: tuple[float, ...] = (0.0005, 0.002, 0.01)  # ours: the grid for 30 layers
     less_deep_rates: tuple[float, ...] = (0.003, 0.01, 0.03)  # ours: for 22
-    rates: tuple[float, ...] = (0.0015, 0.005, 0.015)  # ours: for 14
+    lrs: tuple[float, ...] = (0.0015, 0.005, 0.015)  # ours: for 14
     momentum: float = 0.9  # Sec. 3
     decay: float = 0.0005  # Sec. 3: of the weights, never of a (Sec. 2.1)
     batch: int = 128  # Sec. 3
@@ -128,15 +128,15 @@ FULL = replace(PAPER, n=10_000, H=128, batch=32, updates=3_000, longer=6_000, va
 SMALL = replace(FULL, data="auto", n=1_000, H=64, nets=64, validation=300)
 QUICK = replace(SMALL, updates=400, longer=1_500)
 TINY = replace(QUICK, data="digits", n=200, deep=6, less_deep=4, small=3, H=16, batch=16, nets=16)
-FEW = replace(TINY, deep_rates=(0.01,), less_deep_rates=(0.01,), rates=(0.01,))
+FEW = replace(TINY, deep_rates=(0.01,), less_deep_rates=(0.01,), lrs=(0.01,))
 SMOKE = replace(FEW, updates=8, longer=10, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 LAWS = Protocol(arms=("laws",))
-DEEP = Protocol(arms=("he, deep", "xavier, deep"), grid={"rate": "deep_rates"})
-LESS_DEEP = Protocol(("he", "xavier"), grid={"rate": "less_deep_rates"}, select="val_fallen")
-LONGER = Protocol(arms=("xavier, longer",), grid={"rate": "less_deep_rates"})
-SMALLER = Protocol(arms=("relu", "prelu"), grid={"rate": "rates"})
+DEEP = Protocol(arms=("he, deep", "xavier, deep"), grid={"lr": "deep_rates"})
+LESS_DEEP = Protocol(("he", "xavier"), grid={"lr": "less_deep_rates"}, select="val_fallen")
+LONGER = Protocol(arms=("xavier, longer",), grid={"lr": "less_deep_rates"})
+SMALLER = Protocol(arms=("relu", "prelu"), grid={"lr": "lrs"})
 FALLEN = 60.0  # % errors: 30 points below a guess
 LAW = {("he", 0.0): 1.0, ("xavier", 0.0): 0.5, ("xavier", 1.0): 1.0}  # Eq. 15, by a
 
@@ -259,7 +259,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float = 0.0
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float = 0.0
 ) -> Iterator[TrialEvent]:
     if arm == "laws":
         yield from laws(cfg, seed)
@@ -276,7 +276,7 @@ def trial(
     if how == "deep" and seed == cfg.seed:
         yield Arrays(sizes(model, x, y))
     result: Row = dict(data=data.name)
-    result |= yield from learn(model, split, cfg, seed, rate, updates)
+    result |= yield from learn(model, split, cfg, seed, lr, updates)
     if kind == "prelu":
         slopes = torch.stack([unit.a.detach() for unit in model if isinstance(unit, PReLU)])
         yield Arrays({"slopes": slopes})  # [L - 1, H]
@@ -286,7 +286,7 @@ def trial(
 
 
 def learn(
-    model: nn.Sequential, split: Split, cfg: Config, seed: int, rate: float, updates: int
+    model: nn.Sequential, split: Split, cfg: Config, seed: int, lr: float, updates: int
 ) -> Generator[TrialEvent, None, Row]:
     """Sec. 3: momentum, and weight decay for everything but a."""
     x, y = split.x_train, split.y_train
@@ -296,7 +296,7 @@ def learn(
         dict(params=weights, weight_decay=cfg.decay),
         {"params": slopes},
     ]
-    optimizer = torch.optim.SGD(groups, rate, cfg.momentum, fused=True)
+    optimizer = torch.optim.SGD(groups, lr, cfg.momentum, fused=True)
     every, n = -(-updates // 25), len(split.x_val)
     at = torch.randperm(len(split.x_test), generator=generator(seed, "test"))[:n]
     fallen = {"val_fallen": updates + every, "fallen": updates + every}

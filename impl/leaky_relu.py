@@ -104,7 +104,7 @@ class Config:
     H: int = 2_048  # units in each, the paper's (its tables were not at hand, a summary was)
     leak: float = 0.01  # the leaky rectifier's slope below zero, the paper's
     off: float = 0.95  # from memory: a tanh unit below -0.95 is off
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)  # ours: the grid
+    lrs: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)  # ours: the grid
     momentum: float = 0.9  # ours
     batch: int = 50  # ours
     updates: int = 20_000  # ours
@@ -118,11 +118,11 @@ PAPER = Config()
 FULL = replace(PAPER, n=10_000, H=256, updates=4_000, validation=2_000, K=2_000)
 QUICK = replace(FULL, data="auto", n=1_000, depths=(4,), H=128, updates=400, K=1_000)
 TINY = replace(QUICK, data="digits", n=100, depths=(2,), H=16, batch=16, validation=100, K=100)
-SMOKE = replace(TINY, rates=(0.01, 0.03), updates=10, seeds=2)
+SMOKE = replace(TINY, lrs=(0.01, 0.03), updates=10, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 PROTOCOL = Protocol(
-    arms=("leaky", "rectifier", "tanh"), conditions={"layers": "depths"}, grid={"rate": "rates"}
+    arms=("leaky", "rectifier", "tanh"), conditions={"layers": "depths"}, grid={"lr": "lrs"}
 )
 DEEPEST = {"deepest": True}
 
@@ -216,14 +216,14 @@ def unit_of(arm: str, cfg: Config) -> Unit:
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, layers: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, layers: int, lr: float
 ) -> Iterator[TrialEvent]:
     """Trains one net by gradient descent with momentum, at a rate that falls evenly to zero."""
     data = handwriting(cfg.data).to(device)
     split = draw_split(data, cfg.n, cfg.validation, seed)
     x, x_val, x_test = (x.flatten(1) for x in (split.x_train, split.x_val, split.x_test))
     model = net(x.shape[1], cfg.H, layers, unit_of(arm, cfg)).to(device)
-    optimizer = torch.optim.SGD(model.parameters(), rate, cfg.momentum)
+    optimizer = torch.optim.SGD(model.parameters(), lr, cfg.momentum)
     falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, cfg.updates)
     budget = dict(batch=cfg.batch, updates=cfg.updates, seed=seed)
 

@@ -132,7 +132,7 @@ class Config:
     data: str = "auto"  # ours: what a net learns by the Lagrangian alone
     width: int = 64  # ours: its hidden units, in two layers
     updates: int = 2_000  # ours
-    rate: float = 0.1  # ours
+    lr: float = 0.1  # ours
     batch: int = 50  # ours
     seeds: int = 50  # ours: how many nets of each kind
     seed: int = 0  # ours: the first of them
@@ -273,7 +273,7 @@ def learn(cfg: Config, device: torch.device, arm: str, seed: int) -> Events:
     pixels, labels = data.x_train.flatten(1) * 2 - 1, F.one_hot(data.y_train, 10) * 1.6 - 0.8
     sizes = [pixels.shape[1], cfg.width, cfg.width, 10]
     net = Net(sizes, 1.0, generator(seed, "net")).to(device)
-    optimizer = torch.optim.SGD(net.parameters(), lr=cfg.rate / cfg.batch)
+    optimizer = torch.optim.SGD(net.parameters(), lr=cfg.lr / cfg.batch)
     batches = generator(seed, "batches")
     for step in range(1, cfg.updates + 1):
         at = torch.randint(len(pixels), (cfg.batch,), generator=batches)

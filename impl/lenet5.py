@@ -176,7 +176,7 @@ class Config:
     n: int = 59_000  # Sec. III-A: 60,000, here without those for validation
     batch: int = 1  # Sec. III-B: the weights change after each image
     passes: tuple[int, ...] = (2, 3, 3, 4, 8)  # Sec. III-B: 20 passes, in spells of one rate each
-    rates: tuple[float, ...] = (5e-4, 2e-4, 1e-4, 5e-5, 1e-5)  # same: the rate of each spell
+    lrs: tuple[float, ...] = (5e-4, 2e-4, 1e-4, 5e-5, 1e-5)  # same: the rate of each spell
     factors: tuple[float, ...] = (0.3, 1.0, 3.0)  # ours, the grid: the rates are times one of these
     hidden: tuple[int, ...] = (500, 150)  # Sec. III-C, Fig. 9: the best fully connected net
     j: float = 1.0  # ours: the constant of Eq. 9
@@ -292,8 +292,8 @@ def train(
     j = cfg.j if isinstance(net, LeNet5) else torch.inf
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     batches, step = generator(seed, "batches"), 0
-    for passes, rate in zip(cfg.passes, cfg.rates, strict=True):
-        optimizer.param_groups[0]["lr"] = factor * rate
+    for passes, lr in zip(cfg.passes, cfg.lrs, strict=True):
+        optimizer.param_groups[0]["lr"] = factor * lr
         for _ in range(passes):
             for at in torch.randperm(len(x), generator=batches).to(x.device).split(cfg.batch):
                 loss = penalty_loss(net(x[at]), D[at], j)

@@ -153,7 +153,7 @@ class Config:
     size: int = 2  # same: cells in a block
     keep: float = 1.0  # App. A.1: a cell's weight to itself
     optimizer: str = "SGD"  # App. A.1, Eq. 17
-    rates: tuple[float, ...] = (0.02, 0.1, 0.5)  # Sec. 5.4: 0.5; the lower ones are ours
+    lrs: tuple[float, ...] = (0.02, 0.1, 0.5)  # Sec. 5.4: 0.5; the lower ones are ours
     batch: int = 1  # same: online
     updates: int = 74_000  # Table 7, row 1: sequences until success
     test: int = 2_560  # Sec. 5.4, "Results"
@@ -166,16 +166,16 @@ PAPER = Config()
 FULL = replace(
     PAPER,
     optimizer="Adam",
-    rates=(0.01, 0.03, 0.1, 0.3),
+    lrs=(0.01, 0.03, 0.1, 0.3),
     batch=64,
     updates=3_000,
     seeds=5,
 )
 QUICK = replace(FULL, updates=300, batch=16)
-SMOKE = replace(QUICK, T=12, rates=(0.01, 0.02), updates=4, batch=4, test=64, seeds=2)
+SMOKE = replace(QUICK, T=12, lrs=(0.01, 0.02), updates=4, batch=4, test=64, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-PROTOCOL = Protocol(arms=("lstm", "tanh"), grid={"rate": "rates"}, select="val_wrong")
+PROTOCOL = Protocol(arms=("lstm", "tanh"), grid={"lr": "lrs"}, select="val_wrong")
 
 CLAIMS = (
     Identity(
@@ -239,9 +239,9 @@ def build(cfg: Config, arm: str) -> LSTM | TanhNet:
     return TanhNet(2 * cfg.blocks + cfg.blocks * cfg.size)
 
 
-def trial(cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float) -> Events:
+def trial(cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float) -> Events:
     model = build(cfg, arm).to(device)
-    optimizer = getattr(torch.optim, cfg.optimizer)(model.parameters(), lr=rate)
+    optimizer = getattr(torch.optim, cfg.optimizer)(model.parameters(), lr=lr)
     sequences = generator(seed, "batches")
     validation = adding_problem(cfg.validation, cfg.T, generator(seed, "validation"), device)
     test = adding_problem(cfg.test, cfg.T, generator(seed, "test"), device)

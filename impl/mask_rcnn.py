@@ -118,7 +118,7 @@ class Config:
     optimizer: str = "SGD"  # same; `quick` and `full` take Adam
     momentum: float = 0.9  # same
     decay: float = 0.0001  # same: of the weights
-    rates: tuple[float, ...] = (0.005, 0.02, 0.08)  # Sec. 3.1 has 0.02; ours: the grid about it
+    lrs: tuple[float, ...] = (0.005, 0.02, 0.08)  # Sec. 3.1 has 0.02; ours: the grid about it
     pretraining_rate: float = 0.02  # ours
     nms: float = 0.5  # ours: boxes that overlap a surer one of their class by more are dropped
     detections: int = 100  # Sec. 3.1: the surest of a picture
@@ -131,18 +131,18 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, data="composed", train=600, val=60, test=150, side=64, channels=(16, 32), M=7,
                H=128, F=32, convolutions=1, batch=8, regions=12, positives=0.5, pretraining=800,
-               updates=1_000, optimizer="Adam", decay=0.0, rates=(0.001, 0.002, 0.004),
+               updates=1_000, optimizer="Adam", decay=0.0, lrs=(0.001, 0.002, 0.004),
                pretraining_rate=0.003, detections=20)  # fmt: skip
 QUICK = replace(FULL, data="plain", train=200, val=30, test=60, H=64, F=16, batch=4, regions=12,
-                pretraining=200, updates=140, rates=(0.003, 0.006), iou_step=0.1)  # fmt: skip
+                pretraining=200, updates=140, lrs=(0.003, 0.006), iou_step=0.1)  # fmt: skip
 SMOKE = replace(QUICK, train=6, val=3, test=3, channels=(4, 4), P=3, M=3, H=8, F=4, regions=4,
-                batch=2, pretraining=2, updates=3, rates=(0.003,), seeds=2)  # fmt: skip
+                batch=2, pretraining=2, updates=3, lrs=(0.003,), seeds=2)  # fmt: skip
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 # Each arm takes the rate that suits its boxes best where boxes are judged, its masks where masks.
-BOXES = Protocol(arms=("RoIAlign", "RoIPool"), grid={"rate": "rates"}, select="val_box_AP",
+BOXES = Protocol(arms=("RoIAlign", "RoIPool"), grid={"lr": "lrs"}, select="val_box_AP",
                  best="highest")  # fmt: skip
-MASKS = Protocol(arms=("RoIAlign", "RoIPool", "softmax"), grid={"rate": "rates"},
+MASKS = Protocol(arms=("RoIAlign", "RoIPool", "softmax"), grid={"lr": "lrs"},
                  select="val_mask_AP", best="highest")  # fmt: skip
 
 CLAIMS = (
@@ -261,7 +261,7 @@ def pretrained(cfg: Config, seed: int, device: torch.device) -> StridedBackbone:
     data = draw_scenes(cfg.data, cfg.train, cfg.val, cfg.test, cfg.side, seed)
     return train_backbone(
         data.train, len(data.classes), cfg.channels, updates=cfg.pretraining, batch=cfg.batch,
-        rate=cfg.pretraining_rate, seed=seed, device=device,
+        lr=cfg.pretraining_rate, seed=seed, device=device,
     )  # fmt: skip
 
 
@@ -272,13 +272,13 @@ def regions_of(scenes: Sequence[Scene], C: int, cfg: Config, draw: torch.Generat
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float
 ) -> Iterator[TrialEvent]:
     data = draw_scenes(cfg.data, cfg.train, cfg.val, cfg.test, cfg.side, seed)
     net = MaskRCNN(cfg, copy.deepcopy(pretrained(cfg, seed, device)), len(data.classes), arm)
     net.to(device)
     sgd = partial(torch.optim.SGD, momentum=cfg.momentum, weight_decay=cfg.decay)
-    optimizer = (torch.optim.Adam if cfg.optimizer == "Adam" else sgd)(net.parameters(), lr=rate)
+    optimizer = (torch.optim.Adam if cfg.optimizer == "Adam" else sgd)(net.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [cfg.updates * 3 // 4])  # Sec. 3.1
     batches = generator(seed, "batches")
     for step in range(1, cfg.updates + 1):

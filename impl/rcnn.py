@@ -99,7 +99,7 @@ class Config:
     pretraining: int = 310_000  # ours: updates
     finetuning: int = 50_000  # Sec. 4.3
     pretraining_rate: float = 0.01  # Sec. 2.3
-    rates: tuple[float, ...] = (0.0003, 0.001, 0.01)  # Sec. 2.3 has 0.001; the grid is ours
+    lrs: tuple[float, ...] = (0.0003, 0.001, 0.01)  # Sec. 2.3 has 0.001; the grid is ours
     optimizer: str = "SGD"  # Sec. 2.3; `quick` and `full` take Adam
     augment: bool = False  # ours: regions recoloured, boxes shaken, for want of pictures
     pictures: int = 16  # ours: that a batch's regions come from
@@ -122,11 +122,11 @@ PAPER = Config()
 FULL = replace(PAPER, data="auto", auxiliary="composed", train=200, val=40, test=100, examples=300,
                side=64, proposals=160, warp=24, context=2, channels=(16, 32), kernels=(5, 3),
                strides=(2, 1), pools=(0, 1), H=64, pretraining=1_000, finetuning=1_500,
-               pretraining_rate=0.002, rates=(0.0005, 0.001, 0.002), optimizer="Adam", augment=True,
+               pretraining_rate=0.002, lrs=(0.0005, 0.001, 0.002), optimizer="Adam", augment=True,
                batch=64, positives=16, costs=(0.001, 0.01, 0.1), hog_colours=True, copies=8,
                ridges=(100.0, 1_000.0), detections=20)  # fmt: skip
 QUICK = replace(FULL, data="composed", train=60, val=15, test=30, examples=120, scales=(50.0,),
-                proposals=100, warp=20, pretraining=200, finetuning=200, rates=(0.002,),
+                proposals=100, warp=20, pretraining=200, finetuning=200, lrs=(0.002,),
                 costs=(0.003, 0.03))  # fmt: skip
 SMOKE = replace(QUICK, train=4, val=2, test=3, examples=6, proposals=30, warp=16, channels=(4, 4),
                 H=8, pretraining=3, finetuning=3, scales=(100.0,), costs=(0.1,),
@@ -135,7 +135,7 @@ PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 PROPOSALS = Protocol(arms=("segments", "random"), select="recall")
 FIXED = Protocol(arms=("HOG", "pre-trained"), select="val_mAP", best="highest")
-TRAINED = Protocol(("fine-tuned", "scratch"), {"rate": "rates"}, select="val_mAP", best="highest")
+TRAINED = Protocol(("fine-tuned", "scratch"), {"lr": "lrs"}, select="val_mAP", best="highest")
 
 CLAIMS = (
     Comparison(claim="features-beat-hog", idea="fine-tuned", rival="HOG", measure="mAP",
@@ -204,12 +204,12 @@ def draw_regions(
 Batch = Callable[[], tuple[Tensor, Tensor]]
 
 
-def train(net: LayeredNet, batch: Batch, cfg: Config, rate: float, updates: int) -> Iterator[Row]:
+def train(net: LayeredNet, batch: Batch, cfg: Config, lr: float, updates: int) -> Iterator[Row]:
     def loss() -> Tensor:
         x, labels = (each.to(net.device) for each in batch())
         return F.cross_entropy(net(x), labels)
 
-    for step, value in minimize(loss, net.parameters(), cfg.optimizer, rate, updates):
+    for step, value in minimize(loss, net.parameters(), cfg.optimizer, lr, updates):
         if step % -(-updates // 8) == 0:
             yield dict(step=step, loss=value.item())
 
@@ -298,7 +298,7 @@ def fit_boxes(net: LayeredNet, data: ProposedSplit, cfg: Config, seed: int) -> T
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float = 0.0
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float = 0.0
 ) -> Iterator[TrialEvent]:
     data = prepare(cfg, seed, selective_search)
     row: Row = dict(data=data.name)
@@ -314,7 +314,7 @@ def trial(
         net.last = nn.Linear(cfg.H, C + 1).to(device)  # Sec. 2.3: and the background
         quota = (cfg.positives, cfg.batch - cfg.positives)
         batch = partial(draw_regions, data.train, C, cfg, *quota, generator(seed, "batches"))
-        yield from train(net, batch, cfg, rate, updates)
+        yield from train(net, batch, cfg, lr, updates)
     detector, val_mAP = fit_svms(net, data, cfg, seed)
     row |= dict(val_mAP=val_mAP, mAP=detector.measure(data.test))
     if net and arm == "fine-tuned":

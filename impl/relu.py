@@ -123,7 +123,7 @@ class Config:
     pretraining: int = 100_000  # ours: updates of the RBM
     rbm_rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)  # ours: the grid of its rates
     updates: int = 50_000  # ours: of the fine-tuning
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)  # ours: the grid of its rates
+    lrs: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)  # ours: the grid of its rates
     momentum: float = 0.9  # ours
     batch: int = 50  # ours
     validation: int = 10_000  # ours: training images to choose the rates by
@@ -135,16 +135,16 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, shrink=2, n=5_000, H=500, pretraining=4_000, updates=1_500, validation=2_000)
 SMALL = replace(FULL, data="auto", n=1_000, H=128, pretraining=500, validation=1_000, seeds=6)
-QUICK = replace(SMALL, updates=250, rates=(0.03, 0.1, 0.3, 1.0))
+QUICK = replace(SMALL, updates=250, lrs=(0.03, 0.1, 0.3, 1.0))
 TINY = replace(QUICK, data="digits", n=60, H=16, batch=20, validation=100)
-SMOKE = replace(TINY, pretraining=10, rbm_rates=(0.01,), updates=8, rates=(0.1,), seeds=2)
+SMOKE = replace(TINY, pretraining=10, rbm_rates=(0.01,), updates=8, lrs=(0.1,), seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 BEGIN = ("RBM", "random", "no biases")  # what an arm begins from
 PRETRAINED, RANDOM, UNBIASED = (tuple(f"{kind}, {begin}" for kind in UNITS) for begin in BEGIN)
 PROTOCOLS = (
-    Protocol(arms=PRETRAINED, grid={"rbm_rate": "rbm_rates", "rate": "rates"}),
-    Protocol(arms=(*RANDOM, *UNBIASED), grid={"rate": "rates"}),
+    Protocol(arms=PRETRAINED, grid={"rbm_rate": "rbm_rates", "lr": "lrs"}),
+    Protocol(arms=(*RANDOM, *UNBIASED), grid={"lr": "lrs"}),
 )
 HALF_A_POINT = (
     "a twentieth of the ten percent that such nets get wrong; NORB's table was not at hand"
@@ -224,7 +224,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float, rbm_rate: float = 0.0
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float, rbm_rate: float = 0.0
 ) -> Iterator[TrialEvent]:
     """A net of one hidden layer, whose first weights may be those of a machine."""
     kind, begin = arm.split(", ")
@@ -242,7 +242,7 @@ def trial(
     last = nn.Linear(cfg.H, 10, bias=biased)
     nn.init.zeros_(last.weight)
     model = nn.Sequential(first, unit, last).to(device)
-    yield from fine_tune(model, split, cfg, seed, rate)
+    yield from fine_tune(model, split, cfg, seed, lr)
     result: Row = dict(step=cfg.updates, data=data.name)
     result["val_error"] = error(model, split.x_val, split.y_val)
     result["test_error"] = error(model, split.x_test, split.y_test)
@@ -278,11 +278,11 @@ def random_layer(D: int, H: int, unit: Unit, biased: bool = True) -> nn.Linear:
 
 
 def pretrain(
-    x: Tensor, unit: Unit, cfg: Config, seed: int, rate: float
+    x: Tensor, unit: Unit, cfg: Config, seed: int, lr: float
 ) -> Generator[TrialEvent, None, nn.Linear]:
     """What a machine learns from images [n, D] without labels, as a layer."""
     rbm = RBM(x.shape[1], cfg.H, unit).to(x.device)
-    optimizer = torch.optim.SGD(rbm.parameters(), rate, cfg.momentum)
+    optimizer = torch.optim.SGD(rbm.parameters(), lr, cfg.momentum)
     batches = generator(seed, "batches of the RBM")
     for step in range(1, cfg.pretraining + 1):
         wrong = rbm.contrast(x[torch.randint(len(x), (cfg.batch,), generator=batches)])
@@ -295,10 +295,10 @@ def pretrain(
 
 
 def fine_tune(
-    model: nn.Module, split: Split, cfg: Config, seed: int, rate: float
+    model: nn.Module, split: Split, cfg: Config, seed: int, lr: float
 ) -> Iterator[TrialEvent]:
     """Back-propagation with momentum, at a rate that falls to zero."""
-    optimizer = torch.optim.SGD(model.parameters(), rate, cfg.momentum)
+    optimizer = torch.optim.SGD(model.parameters(), lr, cfg.momentum)
     falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, cfg.updates)
     for step, loss in descend(
         lambda x, y: F.cross_entropy(model(x), y),

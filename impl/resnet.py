@@ -131,7 +131,7 @@ class Config:
     width: int = 16  # same: filters of the first maps, then twice and four times as many
     shallow: int = 20  # Fig. 6: layers, 6n + 2
     deep: int = 56  # same
-    rates: tuple[float, ...] = (0.1,)  # Sec. 4.2: a tenth after half and three quarters of updates
+    lrs: tuple[float, ...] = (0.1,)  # Sec. 4.2: a tenth after half and three quarters of updates
     momentum: float = 0.9  # same
     weight_decay: float = 0.0001  # same
     batch: int = 128  # same
@@ -146,18 +146,18 @@ class Config:
 PAPER = Config()
 FULL = replace(
     PAPER, data="cifar10-subset", n=8_000, validation=2_000, side=16, width=8,
-    rates=(0.03, 0.1, 0.3), updates=2_500, augment=False, bf16=False, compile=False,
+    lrs=(0.03, 0.1, 0.3), updates=2_500, augment=False, bf16=False, compile=False,
 )  # fmt: skip
 QUICK = replace(
-    FULL, data="digits", n=1_000, validation=250, side=8, batch=32, rates=(0.005, 0.02, 0.08),
+    FULL, data="digits", n=1_000, validation=250, side=8, batch=32, lrs=(0.005, 0.02, 0.08),
     updates=80,
 )  # fmt: skip
-SMOKE = replace(QUICK, n=200, width=4, shallow=8, deep=14, rates=(0.1,), updates=3, seeds=2)
+SMOKE = replace(QUICK, n=200, width=4, shallow=8, deep=14, lrs=(0.1,), updates=3, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 ARMS = ("plain-shallow", "residual-shallow", "plain-deep", "residual-deep")
-BY_TRAINING = Protocol(arms=ARMS, grid={"rate": "rates"}, select="train_error")
-BY_VALIDATION = Protocol(arms=(ARMS[1], ARMS[3]), grid={"rate": "rates"})
+BY_TRAINING = Protocol(arms=ARMS, grid={"lr": "lrs"}, select="train_error")
+BY_VALIDATION = Protocol(arms=(ARMS[1], ARMS[3]), grid={"lr": "lrs"})
 
 
 def added(kind: str) -> Side:
@@ -250,7 +250,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float
 ) -> Iterator[TrialEvent]:  # fmt: skip
     numbers = dict(side=cfg.side, n=cfg.n, validation=cfg.validation, seed=seed)
     split = cifar.load(cfg.data, device, **numbers)
@@ -260,7 +260,7 @@ def trial(
     net = cifar_net(layers, cfg.width, split.x_train.shape[1], shortcut=shortcut)
     cifar.init_weights(net)  # the same with and without shortcuts
     net.to(device)
-    yield from train(net, split, rate, seed, cfg)
+    yield from train(net, split, lr, seed, cfg)
     net.eval()
     std = responses(net, split.x_train[:500])
     yield Arrays({"responses": std})
@@ -275,9 +275,9 @@ def trial(
     )
 
 
-def train(net: nn.Module, split: Split, rate: float, seed: int, cfg: Config) -> Iterator[Row]:
+def train(net: nn.Module, split: Split, lr: float, seed: int, cfg: Config) -> Iterator[Row]:
     """Sec. 4.2. Yields now and then the training error in percent since the last time."""
-    optimizer = torch.optim.SGD(net.parameters(), rate, cfg.momentum, weight_decay=cfg.weight_decay)
+    optimizer = torch.optim.SGD(net.parameters(), lr, cfg.momentum, weight_decay=cfg.weight_decay)
     milestones = [cfg.updates // 2, cfg.updates * 3 // 4]  # as 32k and 48k of 64k
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
     forward = faster(net, split.x_train.device, bf16=cfg.bf16, compile=cfg.compile)

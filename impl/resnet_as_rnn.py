@@ -190,7 +190,7 @@ class Config:
     width: int = 16  # ours, as He et al.: filters of the first maps, then twice and four times
     layers: int = 56  # same: 6n + 2
     shallow: int = 14  # ours: has about as many parameters as the shared net
-    rates: tuple[float, ...] = (0.1,)  # ours, as He et al.: a tenth after half and three quarters
+    lrs: tuple[float, ...] = (0.1,)  # ours, as He et al.: a tenth after half and three quarters
     momentum: float = 0.9  # same
     weight_decay: float = 0.0001  # same
     batch: int = 128  # same
@@ -203,15 +203,15 @@ class Config:
 PAPER = Config()
 FULL = replace(
     PAPER, data="cifar10-subset", n=8_000, validation=2_000, side=16, width=8,
-    rates=(0.03, 0.1, 0.3), batch=64, updates=2_000, augment=False,
+    lrs=(0.03, 0.1, 0.3), batch=64, updates=2_000, augment=False,
 )  # fmt: skip
 QUICK = replace(
     FULL, data="digits", n=1_000, validation=250, side=8, layers=32, batch=32, updates=80, seeds=8
 )  # fmt: skip
-SMOKE = replace(QUICK, n=200, width=4, layers=14, shallow=8, rates=(0.04,), updates=3, seeds=2)
+SMOKE = replace(QUICK, n=200, width=4, layers=14, shallow=8, lrs=(0.04,), updates=3, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-PROTOCOL = Protocol(arms=("shared", "own", "own-shallow"), grid={"rate": "rates"})
+PROTOCOL = Protocol(arms=("shared", "own", "own-shallow"), grid={"lr": "lrs"})
 
 CLAIMS = (
     Identity(
@@ -288,7 +288,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float
 ) -> Iterator[TrialEvent]:  # fmt: skip
     numbers = dict(side=cfg.side, n=cfg.n, validation=cfg.validation, seed=seed)
     split = cifar.load(cfg.data, device, **numbers)
@@ -296,7 +296,7 @@ def trial(
     net = Net(layers, cfg.width, split.x_train.shape[1], shared=arm == "shared")
     cifar.init_weights(net)
     net.to(device)
-    yield from train(net, split, rate, seed, cfg)
+    yield from train(net, split, lr, seed, cfg)
     net.eval()
     x, y = split.x_test, split.y_test
     result: Row = dict(
@@ -315,8 +315,8 @@ def trial(
     yield result
 
 
-def train(net: nn.Module, split: Split, rate: float, seed: int, cfg: Config) -> Iterator[Row]:
-    optimizer = torch.optim.SGD(net.parameters(), rate, cfg.momentum, weight_decay=cfg.weight_decay)
+def train(net: nn.Module, split: Split, lr: float, seed: int, cfg: Config) -> Iterator[Row]:
+    optimizer = torch.optim.SGD(net.parameters(), lr, cfg.momentum, weight_decay=cfg.weight_decay)
     milestones = [cfg.updates // 2, cfg.updates * 3 // 4]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
     batches = cifar.batches(split, cfg.batch, seed, augmented=cfg.augment)

@@ -175,7 +175,7 @@ class Config:
     layers: int = 110  # the paper's RoR-3-110: 6n + 2
     levels: int = 3  # same
     shortcut: str = "B"  # ours: of the levels, see Shortcut
-    rates: tuple[float, ...] = (0.1,)  # ours, as He et al.: a tenth after half and three quarters
+    lrs: tuple[float, ...] = (0.1,)  # ours, as He et al.: a tenth after half and three quarters
     momentum: float = 0.9  # same
     weight_decay: float = 0.0001  # same
     batch: int = 128  # same
@@ -188,15 +188,15 @@ class Config:
 PAPER = Config()
 FULL = replace(
     PAPER, data="cifar10-subset", n=8_000, validation=2_000, side=16, width=8, layers=56,
-    rates=(0.01, 0.04, 0.16), batch=64, updates=2_000, augment=False, seeds=10,
+    lrs=(0.01, 0.04, 0.16), batch=64, updates=2_000, augment=False, seeds=10,
 )  # fmt: skip
 QUICK = replace(
     FULL, data="digits", n=1_000, validation=250, side=8, layers=32, batch=32, updates=100, seeds=9
 )  # fmt: skip
-SMOKE = replace(QUICK, n=200, width=4, layers=14, rates=(0.04,), updates=3, seeds=2)
+SMOKE = replace(QUICK, n=200, width=4, layers=14, lrs=(0.04,), updates=3, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
-PROTOCOL = Protocol(arms=("RoR", "ResNet"), grid={"rate": "rates"})
+PROTOCOL = Protocol(arms=("RoR", "ResNet"), grid={"lr": "lrs"})
 
 CLAIMS = (
     Comparison(
@@ -247,7 +247,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float
 ) -> Iterator[TrialEvent]:  # fmt: skip
     numbers = dict(side=cfg.side, n=cfg.n, validation=cfg.validation, seed=seed)
     split = cifar.load(cfg.data, device, **numbers)
@@ -257,7 +257,7 @@ def trial(
     cifar.init_weights(net)
     net.to(device)
     norms = [gradients(net, split)]
-    yield from train(net, split, rate, seed, cfg)
+    yield from train(net, split, lr, seed, cfg)
     norms.append(gradients(net, split))
     yield Arrays({"gradients": torch.stack(norms)})
     net.eval()
@@ -268,8 +268,8 @@ def trial(
     )
 
 
-def train(net: nn.Module, split: Split, rate: float, seed: int, cfg: Config) -> Iterator[Row]:
-    optimizer = torch.optim.SGD(net.parameters(), rate, cfg.momentum, weight_decay=cfg.weight_decay)
+def train(net: nn.Module, split: Split, lr: float, seed: int, cfg: Config) -> Iterator[Row]:
+    optimizer = torch.optim.SGD(net.parameters(), lr, cfg.momentum, weight_decay=cfg.weight_decay)
     milestones = [cfg.updates // 2, cfg.updates * 3 // 4]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
     batches = cifar.batches(split, cfg.batch, seed, augmented=cfg.augment)

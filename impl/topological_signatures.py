@@ -92,7 +92,7 @@ class Config:
     nu: float = 0.01  # same: nearer to the diagonal than this, the logarithm sets in
     across: tuple[int, ...] = (5, 7, 9)  # ours, the grid: M is the square of it
     sharpness: tuple[float, ...] = (1.0, 2.0, 4.0)  # ours, the grid: sigma times the elements' gap
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03)  # ours, the grid
+    lrs: tuple[float, ...] = (0.003, 0.01, 0.03)  # ours, the grid
     H: int = 100  # the authors' code for MPEG-7: units of the last hidden layer
     batch: int = 128  # same
     updates: int = 4_000  # same: 400 epochs
@@ -103,7 +103,7 @@ class Config:
 
 PAPER = Config()
 FULL = replace(PAPER, data="auto", side=48, K=16, nu=0.1, batch=100, updates=600)
-QUICK = replace(FULL, side=32, K=8, across=(3, 5, 7), rates=(0.01,), updates=250, pairs=50, seeds=7)
+QUICK = replace(FULL, side=32, K=8, across=(3, 5, 7), lrs=(0.01,), updates=250, pairs=50, seeds=7)
 SMOKE = replace(
     QUICK, data="digits", images=100, K=2, across=(2,), sharpness=(2.0,), H=8, updates=4, pairs=3,
     seeds=2,
@@ -112,7 +112,7 @@ PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 PROTOCOL = Protocol(
     arms=("learnt", "fixed"),
-    grid={"across": "across", "sharpness": "sharpness", "rate": "rates"},
+    grid={"across": "across", "sharpness": "sharpness", "lr": "lrs"},
 )
 
 CLAIMS = (
@@ -172,7 +172,7 @@ def split(y: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def trial(
     cfg: Config, device: torch.device, *, arm: str, seed: int, across: int, sharpness: float,
-    rate: float,
+    lr: float,
 ) -> Iterator[TrialEvent]:  # fmt: skip
     data = shapes(cfg.data, cfg.side, cfg.images)
     x, y = signatures(cfg.data, cfg.images, cfg.side, cfg.K).to(device), data.y.to(device)
@@ -185,7 +185,7 @@ def trial(
     if arm == "fixed":  # what they see is worked out once
         with torch.no_grad():
             x, look, weights = layer(x), nn.Identity(), [*head.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=rate)
+    optimizer = torch.optim.Adam(weights, lr=lr)
     batches = generator(seed, "batches")
     for step in range(1, cfg.updates + 1):
         at = train[torch.randint(len(train), (cfg.batch,), generator=batches)]

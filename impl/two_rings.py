@@ -84,7 +84,7 @@ class Config:
     hidden: int = 8  # ours: tanh units of the first hidden layer
     H: int = 3  # ours: tanh units of the last hidden layer, as many as one can look at
     widths: tuple[int, ...] = (2, 3, 5, 10, 30)  # ours: sizes of the last hidden layer, to draw
-    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)  # ours: of Adam, all points at once
+    lrs: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)  # ours: of Adam, all points at once
     gains: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)  # ours: of a random layer's weights
     updates: int = 300  # ours
     moments: tuple[int, ...] = (0, 10, 20, 30, 40, 50, 60, 80, 100, 150, 200, 300)  # ours: pictures
@@ -99,7 +99,7 @@ SMOKE = replace(QUICK, points=40, test=100, widths=(3,), updates=20, moments=(0,
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 BY_HAND = Protocol(("cartesian", "polar"))
-LEARNT = Protocol(("learnt",), {"rate": "rates"}, {"H": "widths"})
+LEARNT = Protocol(("learnt",), {"lr": "lrs"}, {"H": "widths"})
 RANDOM = Protocol(("random",), {"gain": "gains"}, {"H": "widths"})
 
 HALF = "half of the way from guessing to all right"
@@ -256,7 +256,7 @@ def trial(cfg: Config, device: torch.device, *, arm: str, seed: int, **point: fl
     net = Net(cfg.hidden, H).to(device)
     if arm == "learnt":
         keep = H == cfg.H and seed < cfg.seed + drawing.STARTS
-        yield from train(cfg, net, points, point["rate"], keep)
+        yield from train(cfg, net, points, point["lr"], keep)
     else:
         for layer in (net.first, net.last):
             layer.weight.data *= point["gain"]
@@ -274,10 +274,10 @@ def by_hand(cfg: Config, points: Points, arm: str) -> Row:
     return {"error": error, "train_error": train_error, "judged_size": True}
 
 
-def train(cfg: Config, net: Net, points: Points, rate: float, keep: bool) -> Events:
+def train(cfg: Config, net: Net, points: Points, lr: float, keep: bool) -> Events:
     device = net.out.weight.device
     x, target = points.train[0].float().to(device), (2 * points.train[1] - 1).float().to(device)
-    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     for step in range(cfg.updates + 1):
         if keep and step in cfg.moments:
             yield Arrays({f"{step}/{name}": w.clone() for name, w in net.state_dict().items()})

@@ -138,7 +138,7 @@ class Config:
     s: float = 0.2  # ours, after Sec. II: standard deviation of the noise
     w0: float = 1.25  # ours, after Sec. II: the recurrent weight at first
     init: float = 0.1  # ours: learnt inputs start between -init and init
-    rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)  # ours: the grid
+    lrs: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)  # ours: the grid
     batch: int = 8  # ours: sequences of each class in an update
     updates: int = 1_000  # ours
     test: int = 200  # ours: new sequences of each class, for the choice and for the test
@@ -151,12 +151,12 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, lengths=(5, 10, 20, 35, 50, 75, 100))
 QUICK = replace(PAPER, lengths=(10, 100), updates=300, seeds=8)
-TINY = replace(QUICK, lengths=(5, 15), rates=(0.3,), updates=8, batch=2, test=10)
+TINY = replace(QUICK, lengths=(5, 15), lrs=(0.3,), updates=8, batch=2, test=10)
 SMOKE = replace(TINY, H=8, lag=20, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 UNTRAINED = Protocol(arms=("bit", "latching", "chaotic", "gated"))
-TASK = Protocol(tuple(UNITS), {"rate": "rates"}, {"T": "lengths"}, select="val_wrong")
+TASK = Protocol(tuple(UNITS), {"lr": "lrs"}, {"T": "lengths"}, select="val_wrong")
 BY_HAND = Protocol(arms=("set by hand",), conditions=TASK.conditions)
 
 
@@ -245,7 +245,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, T: int = 0, rate: float = 0.0
+    cfg: Config, device: torch.device, *, arm: str, seed: int, T: int = 0, lr: float = 0.0
 ) -> Iterator[TrialEvent]:
     if arm == "bit":
         yield hold(200, 300, generator(seed, "threshold"))
@@ -258,12 +258,12 @@ def trial(
     else:
         u = cfg.init * (2 * torch.rand(cfg.L, 2, generator=generator(seed, "u")) - 1)
         model = Latch(UNITS[arm](torch.tensor(cfg.w0)), u).to(device)
-        yield from learn(model, cfg, T, seed, rate)
+        yield from learn(model, cfg, T, seed, lr)
 
 
-def learn(model: Latch, cfg: Config, T: int, seed: int, rate: float) -> Iterator[Row]:
+def learn(model: Latch, cfg: Config, T: int, seed: int, lr: float) -> Iterator[Row]:
     """Sec. II: gradient descent on (x_T - d)^2 / 2, with d = -0.8 or 0.8 by class."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     rng = generator(seed, "batches")
     target = torch.tensor([-0.8, 0.8], device=model.u.device).repeat_interleave(cfg.batch)
     for step in range(1, cfg.updates + 1):

@@ -107,7 +107,7 @@ class Config:
     L_sigmoid: int = 4  # Fig. 2: the depth at which sigmoid units get away in the end
     H: int = 1_000  # Sec. 2.3
     units: tuple[str, ...] = ("tanh", "softsign")  # Fig. 12
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)  # ours: the grid
+    lrs: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)  # ours: the grid
     batch: int = 10  # Sec. 2.3
     updates: int = 5_000_000  # Sec. 2.3
     rate_sigmoid: float = 0.3  # ours: here layers of one net are compared, not nets
@@ -123,15 +123,15 @@ class Config:
 PAPER = Config()
 FULL = replace(PAPER, n=10_000, validation=1_000, H=256, updates=6_000, updates_sigmoid=10_000)
 SMALL = replace(FULL, data="auto", n=1_000, validation=400, H=128, nets=64, seeds=6)
-WIDE = replace(SMALL, rates=(0.01, 0.03, 0.1, 0.3, 1.0))
+WIDE = replace(SMALL, lrs=(0.01, 0.03, 0.1, 0.3, 1.0))
 QUICK = replace(WIDE, updates=400, updates_sigmoid=600, records=10, tested=500)
 TINY = replace(QUICK, data="digits", n=200, validation=100, L=3, L_sigmoid=2, H=16, K=50)
-SMOKE = replace(TINY, rates=(0.03, 0.1), updates=10, updates_sigmoid=20, seeds=2)
+SMOKE = replace(TINY, lrs=(0.03, 0.1), updates=10, updates_sigmoid=20, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": FULL, "paper": PAPER}
 
 START = Protocol(arms=("normalized", "standard"))  # before any update
 LEARNING = Protocol(
-    arms=START.arms, conditions={"unit": "units"}, grid={"rate": "rates"}, select="val_error"
+    arms=START.arms, conditions={"unit": "units"}, grid={"lr": "lrs"}, select="val_error"
 )
 SATURATION = Protocol(arms=("sigmoid",))
 
@@ -235,7 +235,7 @@ BROKEN: Broken = {
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, unit: str = "", rate: float = 0.0
+    cfg: Config, device: torch.device, *, arm: str, seed: int, unit: str = "", lr: float = 0.0
 ) -> Iterator[TrialEvent]:
     data = handwriting(cfg.data).to(device)
     split = standardize(draw_split(data, cfg.n, cfg.validation, seed))
@@ -244,7 +244,7 @@ def trial(
     if arm == "sigmoid":
         yield from saturate(Net(sizes, "sigmoid", "standard").to(device), split, cfg, seed)
     elif unit:
-        yield from learn(Net(sizes, unit, arm).to(device), split, cfg, seed, rate)
+        yield from learn(Net(sizes, unit, arm).to(device), split, cfg, seed, lr)
     else:
         yield dict(data=data.name)
         yield from variances(arm, cfg, seed)
@@ -252,22 +252,22 @@ def trial(
 
 
 def train(
-    model: Net, x: Tensor, y: Tensor, cfg: Config, seed: int, rate: float, updates: int
+    model: Net, x: Tensor, y: Tensor, cfg: Config, seed: int, lr: float, updates: int
 ) -> Iterator[int]:
     """Sec. 2.3: plain stochastic gradient descent; yields the steps to be recorded."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     budget = dict(batch=cfg.batch, updates=updates, seed=seed)
     for step, _ in descend(lambda x, y: F.cross_entropy(model(x), y), optimizer, x, y, **budget):
         if step % -(-updates // cfg.records) == 0 or step == updates:
             yield step
 
 
-def learn(model: Net, split: Split, cfg: Config, seed: int, rate: float) -> Iterator[TrialEvent]:
+def learn(model: Net, split: Split, cfg: Config, seed: int, lr: float) -> Iterator[TrialEvent]:
     """Ends with the mean errors over the training: how soon they fall is what is judged."""
     order = torch.randperm(len(split.x_test), generator=generator(seed, "test"))[: cfg.tested]
     x_test, y_test = split.x_test[order], split.y_test[order]
     val, test = [], []
-    for step in train(model, split.x_train, split.y_train, cfg, seed, rate, cfg.updates):
+    for step in train(model, split.x_train, split.y_train, cfg, seed, lr, cfg.updates):
         val.append(error(model, split.x_val, split.y_val))
         test.append(error(model, x_test, y_test))
         yield dict(step=step, error=test[-1])

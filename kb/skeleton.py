@@ -71,7 +71,7 @@ class Config:  # the defaults are the paper's, and the comment says where it giv
     data: str = "auto"  # ours: MNIST where it can be had, else scikit-learn's digits
     n: int = 1_000  # ours: training images
     H: int = 64  # Sec. 1
-    rates: tuple[float, ...] = (0.03, 0.1, 0.3)  # ours: the grid, the same for both arms
+    lrs: tuple[float, ...] = (0.03, 0.1, 0.3)  # ours: the grid, the same for both arms
     updates: int = 300  # ours
     seeds: int = 5  # ours: how many repetitions
     seed: int = 0  # ours: the first of them
@@ -79,10 +79,10 @@ class Config:  # the defaults are the paper's, and the comment says where it giv
 
 PAPER = Config()
 QUICK = replace(PAPER, updates=200)
-SMOKE = replace(PAPER, data="digits", n=100, rates=(0.1,), updates=4, seeds=2)
+SMOKE = replace(PAPER, data="digits", n=100, lrs=(0.1,), updates=4, seeds=2)
 PRESETS = {"smoke": SMOKE, "quick": QUICK, "full": PAPER, "paper": PAPER}
 
-PROTOCOL = Protocol(arms=("idea", "rival"), grid={"rate": "rates"})
+PROTOCOL = Protocol(arms=("idea", "rival"), grid={"lr": "lrs"})
 CLAIMS = (
     Comparison(
         claim="claim-id",
@@ -99,7 +99,7 @@ BROKEN: Broken = {"claim-id": {}}  # the settings that take the idea out
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float
 ) -> Iterator[TrialEvent]:
     """Trains one net: one arm, one seed, one point of the grid."""
     data = handwriting(cfg.data).to(device)
@@ -107,7 +107,7 @@ def trial(
     x, y = split.x_train, split.y_train
     middle = Idea() if arm == "idea" else nn.Identity()
     net = nn.Sequential(nn.Linear(x.shape[1], cfg.H), nn.ReLU(), middle, nn.Linear(cfg.H, 10))
-    optimizer = torch.optim.SGD(net.to(device).parameters(), lr=rate)
+    optimizer = torch.optim.SGD(net.to(device).parameters(), lr=lr)
 
     def loss_of(x: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(net(x), y)

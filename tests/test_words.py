@@ -62,7 +62,7 @@ def test_files_that_are_named_exist(path: Path) -> None:
 
 EXAMPLES = {
     "impl/NAME.py",
-    "impl/batch_norm.py",
-    "tests/impl/test_batch_norm.py",
+    "impl/se_net.py",
+    "tests/impl/test_se_net.py",
     "results/PRESET.json",
 }

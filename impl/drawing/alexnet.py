@@ -13,13 +13,13 @@ from impl.kit.figures import INK, PALETTE, canvas, figure
 
 def race(rows: Sequence[Row], target: float) -> Figure:
     """The training errors on the way, of the trials that are judged."""
-    judged = {(row["arm"], row["seed"]): row["rate"] for row in rows if row.get("judged")}
+    judged = {(row["arm"], row["seed"]): row["lr"] for row in rows if row.get("judged")}
     drawn, axes = canvas(1, 2)
     for ax, suffix in zip(axes, ("", "-raw"), strict=True):
         for unit, colour in zip(("relu", "tanh"), PALETTE, strict=False):
             arm = unit + suffix
             for i, seed in enumerate(sorted({seed for other, seed in judged if other == arm})):
-                key = {"arm": arm, "seed": seed, "setting": f"rate {judged[arm, seed]}"}
+                key = {"arm": arm, "seed": seed, "setting": f"lr {judged[arm, seed]}"}
                 line = [row for row in rows if "epoch" in row and key.items() <= row.items()]
                 points = [[row[name] for row in line] for name in ("epoch", "train_error")]
                 ax.plot(*points, color=colour, linewidth=1, label=None if i else unit)

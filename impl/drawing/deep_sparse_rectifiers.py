@@ -35,7 +35,7 @@ def becoming_sparse(rows: Sequence[Row], L: int) -> Figure:
     drawn, axes = canvas(1, len(arms), height=2.6)
     for ax, arm in zip(axes, arms, strict=True):
         ends = [row for row in rows if row.get("judged") and row["arm"] == arm]
-        settings = {(row["seed"], f"rate {row['rate']}") for row in ends}
+        settings = {(row["seed"], f"lr {row['lr']}") for row in ends}
         curves: dict[int, list[Row]] = {}
         for row in rows:
             of_arm = row["arm"] == arm and "zeros_1" in row

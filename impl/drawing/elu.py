@@ -79,11 +79,11 @@ def losses_by_rate(rows: Sequence[Row]) -> Figure:
         points: dict[float, list[float]] = {}
         for row in ends:
             if row["arm"] == arm:
-                rate = float(str(row["setting"]).removeprefix("rate "))
-                points.setdefault(rate, []).append(float(row["other_loss"]))
-        rates = sorted(points)
-        means = torch.tensor([points[rate] for rate in rates]).mean(1)
-        ax.plot(rates, means.clamp(max=3).numpy(), "o-", color=colour, label=arm)
+                lr = float(str(row["setting"]).removeprefix("lr "))
+                points.setdefault(lr, []).append(float(row["other_loss"]))
+        lrs = sorted(points)
+        means = torch.tensor([points[lr] for lr in lrs]).mean(1)
+        ax.plot(lrs, means.clamp(max=3).numpy(), "o-", color=colour, label=arm)
     ax.set(xlabel="learning rate", ylabel="training cross-entropy", xscale="log", ylim=(0, 2.5))
     ax.legend()
-    return figure("rates", drawn, "Training loss at the end by rate, mean of the seeds")
+    return figure("lrs", drawn, "Training loss at the end by rate, mean of the seeds")

@@ -37,7 +37,7 @@ def learning(rows: Sequence[Row]) -> Figure:
                 curve = sorted(
                     (float(row["step"]), float(row["loss"]))
                     for row in rows
-                    if row.get("setting") == f"rate {end['rate']}"
+                    if row.get("setting") == f"lr {end['lr']}"
                     and "step" in row
                     and all(row[key] == end[key] for key in ("arm", "seed"))
                 )

@@ -13,12 +13,12 @@ ByArm = Mapping[str, Sequence[Mapping[str, Tensor]]]  # for each arm what its ch
 
 def curves_by_depth(rows: Sequence[Row], arms: Sequence[str]) -> Figure:
     """The training errors on the way, of the trials that are judged."""
-    judged = {(row["arm"], row["seed"]): row["rate"] for row in rows if row.get("judged")}
+    judged = {(row["arm"], row["seed"]): row["lr"] for row in rows if row.get("judged")}
     drawn, axes = canvas(1, 2)
     for ax, kind in zip(axes, ("plain", "residual"), strict=True):
         for arm, colour in zip([arm for arm in arms if kind in arm], PALETTE, strict=False):
             for i, seed in enumerate(sorted({seed for other, seed in judged if other == arm})):
-                setting = f"rate {judged[arm, seed]}"
+                setting = f"lr {judged[arm, seed]}"
                 key = {"arm": arm, "seed": seed, "setting": setting}
                 line = [row for row in rows if "step" in row and key.items() <= row.items()]
                 steps, errors = [[row[name] for row in line] for name in ("step", "running_error")]

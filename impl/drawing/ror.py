@@ -50,10 +50,10 @@ def gradients_by_depth(chosen: Sequence[Chosen]) -> Figure:
 
 def learning(rows: Sequence[Row], arms: Sequence[str]) -> Figure:
     """The loss of the trials that are judged."""
-    judged = {(row["arm"], row["seed"]): row["rate"] for row in rows if row.get("judged")}
+    judged = {(row["arm"], row["seed"]): row["lr"] for row in rows if row.get("judged")}
     drawn, ax = canvas()
-    for (arm, seed), rate in judged.items():
-        key = {"arm": arm, "seed": seed, "setting": f"rate {rate}"}
+    for (arm, seed), lr in judged.items():
+        key = {"arm": arm, "seed": seed, "setting": f"lr {lr}"}
         line = [row for row in rows if "step" in row and key.items() <= row.items()]
         colour = PALETTE[list(arms).index(str(arm))]
         first = seed == min(seed for _, seed in judged)

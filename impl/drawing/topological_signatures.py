@@ -60,7 +60,7 @@ def accuracy(rows: Sequence[Row]) -> Figure:
     drawn, ax = canvas()
     for arm, colour in zip(("learnt", "fixed"), PALETTE, strict=False):
         for i, judged in enumerate(r for r in rows if r.get("judged") and r["arm"] == arm):
-            names = ("across", "sharpness", "rate")
+            names = ("across", "sharpness", "lr")
             setting = ", ".join(f"{name} {judged[name]}" for name in names)
             key = {"arm": arm, "seed": judged["seed"], "setting": setting}
             line = [row for row in rows if "step" in row and key.items() <= row.items()]

@@ -58,7 +58,7 @@ def spectrum(arms: Arms) -> Figure:
 
 def learning(rows: Sequence[Row]) -> Figure:
     """Fig. 12, each initialization at the rate that was chosen for each seed."""
-    chosen = [row for row in rows if row.get("judged") and "rate" in row]
+    chosen = [row for row in rows if row.get("judged") and "lr" in row]
     units = list(dict.fromkeys(str(row["unit"]) for row in chosen))
     drawn, axes = canvas(1, len(units), height=2.9)
     for end in chosen:
@@ -68,7 +68,7 @@ def learning(rows: Sequence[Row]) -> Figure:
         curve = sorted(
             (float(row["step"]), float(row["error"]))
             for row in rows
-            if row.get("setting") == f"rate {end['rate']}"
+            if row.get("setting") == f"lr {end['lr']}"
             and "error" in row
             and all(row[key] == end[key] for key in ("arm", "unit", "seed"))
         )

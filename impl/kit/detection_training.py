@@ -14,16 +14,16 @@ def minimize(
     loss: Callable[[], Tensor],
     weights: Iterable[nn.Parameter],
     optimizer: str,
-    rate: float,
+    lr: float,
     updates: int,
 ) -> Iterator[tuple[int, Tensor]]:
     """Yields the step and the loss of its mini-batch, which `loss` draws. `SGD` has momentum 0.9
     and weight decay 0.0005, else it is `Adam`; the rate ends at a tenth, from three quarters on."""
     weights = list(weights)
     if optimizer == "Adam":
-        descent: torch.optim.Optimizer = torch.optim.Adam(weights, rate, fused=True)
+        descent: torch.optim.Optimizer = torch.optim.Adam(weights, lr, fused=True)
     else:
-        descent = torch.optim.SGD(weights, rate, 0.9, weight_decay=0.0005)
+        descent = torch.optim.SGD(weights, lr, 0.9, weight_decay=0.0005)
     decay = torch.optim.lr_scheduler.MultiStepLR(descent, [max(1, updates * 3 // 4)])
     for step in range(1, updates + 1):
         value = loss()

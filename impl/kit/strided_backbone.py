@@ -32,14 +32,14 @@ class StridedBackbone(nn.Sequential):
 
 def train_backbone(
     scenes: Sequence[Scene], C: int, channels: Sequence[int], *, updates: int, batch: int,
-    rate: float, seed: int, device: torch.device,
+    lr: float, seed: int, device: torch.device,
 ) -> StridedBackbone:  # fmt: skip
     """By Adam, with a rate that falls to zero. The same for a seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net, name = StridedBackbone(channels), nn.Conv2d(channels[-1], C + 1, 1)
     parameters = [*net.to(device).parameters(), *name.to(device).parameters()]
-    optimizer = torch.optim.Adam(parameters, rate, fused=True)
+    optimizer = torch.optim.Adam(parameters, lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     rare = torch.tensor([1.0] * C + [0.2], device=device)  # objects are a small part of a picture
     draw, half = generator(seed, "backbone"), net.stride // 2

@@ -57,12 +57,12 @@ def _add_new(add_verb: shell.AddVerb) -> None:
         create_paper,
         "new",
         "Create a milestone and its implementation, to be filled in.",
-        "kb new paper batch-norm --date 2015-02-11",
+        "kb new paper se-net --date 2017-09-05",
     )
     verb.add_argument("what", choices=("paper",))
     verb.add_argument("id", help="the new milestone's id")
     verb.add_argument(
-        "--date", default="", help="2015-02-11, 2015-02 or 2015: places the entry (at the end)"
+        "--date", default="", help="2017-09-05, 2015-02 or 2015: places the entry (at the end)"
     )
 
 

@@ -176,11 +176,11 @@ def test_updates_are_torchs_with_a_rate_that_falls_twice() -> None:
     cfg = replace(SMOKE, weight_decay=0.1)
     list(train(net, iter([(x, y)] * 12), 0.1, 12, cfg, bare=False))
     for step in range(12):
-        rate = 0.1 / 10 ** ((step >= 8) + (step >= 10))
+        lr = 0.1 / 10 ** ((step >= 8) + (step >= 10))
         error = (x @ w.T + b).softmax(1) - F.one_hot(y, 3)
         v = 0.9 * v + error.T @ x / 8 + 0.1 * w
         c = 0.9 * c + error.mean(0) + 0.1 * b
-        w, b = w - rate * v, b - rate * c
+        w, b = w - lr * v, b - lr * c
     torch.testing.assert_close(net.weight.detach(), w, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(net.bias.detach(), b, atol=1e-5, rtol=1e-4)
 
@@ -217,6 +217,6 @@ def test_a_part_that_is_taken_out_saves_nothing(claim: str) -> None:
         last = []
         for arm in ("whole", f"no-{PARTS[claim]}"):
             torch.manual_seed(0)
-            *_, end = alexnet.trial(cfg, CPU, arm=arm, seed=0, rate=0.01)
+            *_, end = alexnet.trial(cfg, CPU, arm=arm, seed=0, lr=0.01)
             last.append(end)
     assert last[0] == last[1]

@@ -84,7 +84,7 @@ def test_the_net_is_a_torch_net_trained_by_torchs_autograd() -> None:
         optimizer.zero_grad()
         ((theirs(x) - d).square().sum() / 2).backward()
         optimizer.step()
-    cfg = replace(SMOKE, sweeps=10, rate=(0.1, 0.1), momentum=(0.9, 0.9), decay=0.0, slack=0.0)
+    cfg = replace(SMOKE, sweeps=10, lr=(0.1, 0.1), momentum=(0.9, 0.9), decay=0.0, slack=0.0)
     *_, (_, y) = learn(model, x, d, cfg)
     torch.testing.assert_close(y, theirs(x).detach())
 
@@ -186,7 +186,7 @@ def test_what_units_encode() -> None:
 def test_defaults_are_the_papers() -> None:
     assert PAPER.symmetry_range == 0.3
     assert (PAPER.symmetry_rate[1], PAPER.symmetry_momentum[1]) == (0.1, 0.9)
-    assert (PAPER.sweeps, PAPER.rate, PAPER.momentum) == (1_500, (0.005, 0.01), (0.5, 0.9))
+    assert (PAPER.sweeps, PAPER.lr, PAPER.momentum) == (1_500, (0.005, 0.01), (0.5, 0.9))
     assert (PAPER.decay, PAPER.slack, PAPER.held_out) == (0.002, 0.2, 4)
 
 

@@ -123,7 +123,7 @@ def judged(claim: str | None, **changes: object) -> dict[str, Verdict]:
 
 
 def test_a_net_that_is_deaf_on_one_side_loses_the_claims_about_it() -> None:
-    more = dict(H=6, updates=60, batch=16, delays=(0, 9), rates=(0.03,), seeds=3)
+    more = dict(H=6, updates=60, batch=16, delays=(0, 9), lrs=(0.03,), seeds=3)
     broken = judged("past-only", **more)
     assert broken["same-as-torch"].verdict == "fails"
     fallen = ("past-only", "merged-fitted", "best-delay")

@@ -175,7 +175,7 @@ def test_a_bound_reports_the_largest(
 def test_a_choice_at_the_edge_of_the_grid_is_reported() -> None:
     rows = judged_rows(idea=[1.0, 1.1, 0.9, 1.0, 1.05], rival=RIVAL)
     for row in rows[6:]:
-        row["at_edge"] = "rate"
+        row["at_edge"] = "lr"
     assert judge([comparison()], rows)[0].note == (
         "rival chose the edge of the grid (rate) in 4 of 5"
     )

@@ -35,7 +35,7 @@ SIZES = [6, 8, 8, 10]
 def last(claim: str | None, arm: str, **changes: Any) -> Row:
     with take_out(BROKEN, claim, replace(SMOKE, **changes)) as cfg:
         torch.manual_seed(0)
-        *_, row = trial(cfg, CPU, arm=arm, seed=0, rate=0.1)
+        *_, row = trial(cfg, CPU, arm=arm, seed=0, lr=0.1)
     assert isinstance(row, dict)
     return row
 
@@ -107,7 +107,7 @@ def test_autoencoders_learn_to_reconstruct_and_leave_the_output_alone() -> None:
     model, images = Net(SIZES, nn.ReLU()), torch.rand(100, 2) @ torch.rand(2, 6)
     output = model.linear()[-1].weight.clone()
     lost: dict[int, list[float]] = {}
-    for row in pretrain(model, images, cfg, seed=0, rate=0.01):
+    for row in pretrain(model, images, cfg, seed=0, lr=0.01):
         assert isinstance(row, dict)
         lost.setdefault(int(row["autoencoder"]), []).append(float(row["reconstruction_error"]))
     assert sorted(lost) == [1, 2] and lost[1][-1] < 0.2 * float(images.square().sum(1).mean())

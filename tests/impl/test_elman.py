@@ -109,7 +109,7 @@ def judged(claim: str | None, **changes: object) -> dict[str, Verdict]:
 
 
 def test_nets_whose_copy_never_arrives_lose_every_claim() -> None:
-    verdicts = judged("third-bit", passes=40, seeds=4, rates=(0.1,))
+    verdicts = judged("third-bit", passes=40, seeds=4, lrs=(0.1,))
     outcomes = {claim: verdict.verdict for claim, verdict in verdicts.items()}
     assert outcomes.pop("same-as-torch-rnn") == "fails"
     assert set(outcomes.values()) == {"not reproduced"}

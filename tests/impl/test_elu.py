@@ -92,7 +92,7 @@ def test_the_gradient_of_a_net_is_that_through_torchs_own_unit(alpha: float) -> 
 def test_all_arms_have_the_same_first_weights_and_batches(smoke: list[Row]) -> None:
     """And a training is recorded while it goes on, from the net before any update."""
     first = [r for r in smoke if r.get("step") == 0 and r["seed"] == 0]
-    assert len(first) == 3 * len(SMOKE.rates)
+    assert len(first) == 3 * len(SMOKE.lrs)
     assert len({row["loss"] for row in first}) == 3, "the same at every rate"
     twins = rows_of(None, alpha=0.0, leak=0.0)
     for seed in (0, 1):

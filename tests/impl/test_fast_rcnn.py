@@ -239,7 +239,7 @@ def last(claim: str | None, arm: str) -> Row:
     torch.manual_seed(0)
     cfg = replace(SMOKE, data="plain", train=8, test=6, updates=40, channels=(8, 8), width=16)
     with take_out(BROKEN, claim, cfg) as changed:
-        *_, row = trial(changed, CPU, arm=arm, seed=0, rate=0.01)
+        *_, row = trial(changed, CPU, arm=arm, seed=0, lr=0.01)
     assert isinstance(row, dict)
     return row
 

@@ -206,14 +206,14 @@ def last(claim: str | None, arm: str, **point: Any) -> Row:
 
 
 def test_without_its_branches_a_net_proposes_and_moves_nothing() -> None:
-    learned, blind = (last(claim, NINE, rate=0.01) for claim in (None, "proposals"))
+    learned, blind = (last(claim, NINE, lr=0.01) for claim in (None, "proposals"))
     assert float(learned["overlap"]) > float(blind["overlap"]) + 5
-    still = last("regression", NINE, rate=0.01)
+    still = last("regression", NINE, lr=0.01)
     assert still["overlap"] == still["unmoved_overlap"]
 
 
 def test_of_one_size_and_shape_nine_kinds_are_one() -> None:
-    assert last("anchors", NINE, rate=0.01) == last("anchors", ONE, rate=0.01)
+    assert last("anchors", NINE, lr=0.01) == last("anchors", ONE, lr=0.01)
 
 
 def test_a_net_no_better_than_its_rivals_reproduces_nothing() -> None:
@@ -231,6 +231,6 @@ def test_a_net_no_better_than_its_rivals_reproduces_nothing() -> None:
 
 
 def test_the_pictures_of_a_seed_are_the_same_for_all_arms() -> None:
-    names = [last(None, NINE, rate=0.01), last(None, SEARCH, scale=100.0)]
+    names = [last(None, NINE, lr=0.01), last(None, SEARCH, scale=100.0)]
     assert len({str(row["data"]) for row in names}) == 1
     assert faster.NETS.select == faster.SEARCHES.select

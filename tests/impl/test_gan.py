@@ -113,7 +113,7 @@ def test_without_its_idea_no_law_holds(claim: str) -> None:
 def last(claim: str | None, **changes: Any) -> Row:
     torch.manual_seed(0)
     with take_out(BROKEN, claim, replace(SMOKE, **changes)) as cfg:
-        *_, row = trial(cfg, CPU, arm="GAN", seed=0, rate=0.01)
+        *_, row = trial(cfg, CPU, arm="GAN", seed=0, lr=0.01)
     assert isinstance(row, dict)
     return row
 

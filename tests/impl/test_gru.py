@@ -162,7 +162,7 @@ def judged(claim: str | None, **changes: object) -> dict[str, Verdict]:
 
 
 def test_without_their_ideas_the_claims_fall() -> None:
-    more = dict(seeds=3, rates=(0.01,))
+    more = dict(seeds=3, lrs=(0.01,))
     silent = judged("more-than-language", **more)["more-than-language"]
     assert (silent.effect, silent.verdict) == (0, "not reproduced")
     assert judged("gated-unit", **more)["gated-unit"].verdict != "reproduced"

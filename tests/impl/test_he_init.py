@@ -39,7 +39,7 @@ def judged(claim: str | None, **changes: object) -> dict[str, Verdict]:
 def last(claim: str | None, arm: str, **changes: object) -> Row:
     with take_out(BROKEN, claim, replace(SMOKE, **changes)) as cfg:  # type: ignore[arg-type]
         torch.manual_seed(0)
-        *_, row = trial(cfg, CPU, arm=arm, seed=0, rate=0.01)
+        *_, row = trial(cfg, CPU, arm=arm, seed=0, lr=0.01)
     assert isinstance(row, dict)
     return row
 
@@ -108,17 +108,17 @@ def test_weights_decay_and_coefficients_do_not(monkeypatch: pytest.MonkeyPatch) 
     before = model[0].get_parameter("weight").detach().clone()
     cfg = replace(SMOKE, decay=0.1, momentum=0.0)
     split = standardize(draw_split(digits(), 50, 50, seed=0))
-    list(learn(model, split, cfg, seed=0, rate=0.5, updates=2))
+    list(learn(model, split, cfg, seed=0, lr=0.5, updates=2))
     assert torch.allclose(model[0].get_parameter("weight"), before * 0.95**2)
     assert (model[1].get_parameter("a") == 0.25).all()
 
 
 def test_how_soon_the_error_falls() -> None:
     """The first record at which it is 30 points below a guess; one record past the end if never."""
-    rows = [r for r in trial(SMOKE, CPU, arm="he", seed=0, rate=1e-9) if isinstance(r, dict)]
+    rows = [r for r in trial(SMOKE, CPU, arm="he", seed=0, lr=1e-9) if isinstance(r, dict)]
     assert rows[-1]["fallen"] == rows[-1]["val_fallen"] == SMOKE.updates + 1
     cfg = replace(SMOKE, updates=100, batch=32)
-    rows = [r for r in trial(cfg, CPU, arm="he", seed=0, rate=0.03) if isinstance(r, dict)]
+    rows = [r for r in trial(cfg, CPU, arm="he", seed=0, lr=0.03) if isinstance(r, dict)]
     soonest = min(int(row["step"]) for row in rows if float(row.get("error", 90.0)) <= 60)
     assert rows[-1]["fallen"] == soonest < 100
 

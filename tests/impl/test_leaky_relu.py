@@ -113,7 +113,7 @@ def test_nets_alike_prove_nothing_if_the_control_is_alike_too() -> None:
 
 
 def test_a_leak_of_zero_is_the_rectifier_and_has_dead_units() -> None:
-    rows = rows_of("no-zero", rates=(0.03,), updates=30)
+    rows = rows_of("no-zero", lrs=(0.03,), updates=30)
     ends = {(row["arm"], row["seed"]): row for row in rows if row.get("judged")}
     for seed in (0, 1):
         leaky, plain = ends["leaky", seed], ends["rectifier", seed]
@@ -123,6 +123,6 @@ def test_a_leak_of_zero_is_the_rectifier_and_has_dead_units() -> None:
 
 
 def test_a_tanh_net_by_another_name_is_no_better() -> None:
-    found = verdicts(rows_of("beats-tanh", rates=(0.03,), seeds=3))
+    found = verdicts(rows_of("beats-tanh", lrs=(0.03,), seeds=3))
     assert (found["beats-tanh"].effect, found["beats-tanh"].verdict) == (0, "not reproduced")
     assert found["sparser"].verdict == found["more-dispersed"].verdict == "not reproduced"

@@ -163,7 +163,7 @@ def judged(claim: str | None, **changes: object) -> dict[str, Verdict]:
 
 
 def test_without_the_idea_its_claims_fall() -> None:
-    more = dict(T=100, seeds=3, updates=1, rates=(0.01,))
+    more = dict(T=100, seeds=3, updates=1, lrs=(0.01,))
     leaking = judged("constant-error-carousel", **more)
     assert leaking["constant-error-carousel"].verdict == "fails"
     assert judged("no-decay", **more)["no-decay"].verdict == "not reproduced"

@@ -160,7 +160,7 @@ def test_what_is_exact_falls_without_its_idea() -> None:
 def last_row(arm: str, claim: str | None) -> dict[str, object]:
     torch.manual_seed(0)
     with take_out(BROKEN, claim, replace(SMOKE, updates=4)) as cfg:
-        *_, row = trial(cfg, CPU, arm=arm, seed=0, rate=0.01)
+        *_, row = trial(cfg, CPU, arm=arm, seed=0, lr=0.01)
     assert isinstance(row, dict)
     return dict(row)
 

@@ -156,7 +156,7 @@ def test_a_picture_without_objects_is_all_background() -> None:
 def last_row(arm: str, claim: str | None) -> Row:
     torch.manual_seed(0)
     with take_out(BROKEN, claim, SMOKE) as cfg:
-        *_, row = rcnn.trial(cfg, CPU, arm=arm, seed=0, rate=0.01)
+        *_, row = rcnn.trial(cfg, CPU, arm=arm, seed=0, lr=0.01)
     assert isinstance(row, dict)
     return row
 

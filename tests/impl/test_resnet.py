@@ -125,11 +125,11 @@ def test_the_rate_falls_to_a_tenth_twice() -> None:
     velocity = [torch.zeros_like(w), torch.zeros_like(b)]
     for step, (x, y) in zip(range(8), cifar.batches(split, 32, 1, augmented=False), strict=False):
         gradients = torch.autograd.grad(F.cross_entropy(x.flatten(1) @ w.T + b, y), [w, b])
-        rate = 0.5 / 10 ** ((step >= 4) + (step >= 6))
+        lr = 0.5 / 10 ** ((step >= 4) + (step >= 6))
         with torch.no_grad():
             for p, v, g in zip((w, b), velocity, gradients, strict=True):
                 v.mul_(cfg.momentum).add_(g + 0.1 * p)
-                p.sub_(rate * v)
+                p.sub_(lr * v)
     torch.testing.assert_close(ours[1].weight, w, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(ours[1].bias, b, atol=1e-5, rtol=1e-4)
 
@@ -170,5 +170,5 @@ def test_with_shortcuts_the_plain_nets_are_residual_nets(monkeypatch: pytest.Mon
     monkeypatch.setattr(resnet, "cifar_net", build)
     with take_out(BROKEN, "degradation", SMOKE) as cfg:
         for arm in ARMS:
-            list(resnet.trial(cfg, CPU, arm=arm, seed=0, rate=0.1))
+            list(resnet.trial(cfg, CPU, arm=arm, seed=0, lr=0.1))
     assert built == ["A"] * 4

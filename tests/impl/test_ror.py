@@ -87,7 +87,7 @@ def test_both_nets_start_with_the_same_weights(monkeypatch: pytest.MonkeyPatch) 
     for arm in ("RoR", "ResNet"):
         torch.manual_seed(4)
         with pytest.raises(RuntimeError):  # a generator's StopIteration
-            list(trial(SMOKE, CPU, arm=arm, seed=4, rate=0.1))
+            list(trial(SMOKE, CPU, arm=arm, seed=4, lr=0.1))
     with_levels, without = (dict(net.named_parameters()) for net in nets)
     assert len(with_levels) > len(without)
     assert all(torch.equal(with_levels[name], weight) for name, weight in without.items())

@@ -31,17 +31,17 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Config:
-    rates: tuple[float, ...] = (0.1, 0.2, 0.3)
+    lrs: tuple[float, ...] = (0.1, 0.2, 0.3)
     sizes: tuple[int, ...] = (5, 10)
     seeds: int = 2
     seed: int = 7
 
 
-PROTOCOL = Protocol(arms=("idea", "rival"), grid={"rate": "rates"}, conditions={"n": "sizes"})
+PROTOCOL = Protocol(arms=("idea", "rival"), grid={"lr": "lrs"}, conditions={"n": "sizes"})
 
 
 def trial(
-    cfg: Config, device: torch.device, *, arm: str, seed: int, rate: float, n: int
+    cfg: Config, device: torch.device, *, arm: str, seed: int, lr: float, n: int
 ) -> Iterator[Row | Arrays | Figure | Progress]:
     weight = torch.randn(3).sum().item()
     batch = torch.rand(n, generator=generator(seed, "batches")).sum().item()
@@ -49,11 +49,9 @@ def trial(
     yield Progress(1, 2)
     if arm == "idea":
         torch.rand(17)  # draws that the other arm doesn't make
-    yield Arrays({"weight": torch.full((2,), rate)})
+    yield Arrays({"weight": torch.full((2,), lr)})
     yield Figure("picture", "a picture", b"png")
-    yield dict(
-        step=2, weight=weight, batch=batch, val_error=abs(rate - 0.2), test_error=rate + seed
-    )
+    yield dict(step=2, weight=weight, batch=batch, val_error=abs(lr - 0.2), test_error=lr + seed)
 
 
 def collect(config: Config = Config(), work: Any = trial) -> tuple[list[Any], list[Any]]:
@@ -103,14 +101,14 @@ def test_the_point_with_the_best_validation_is_judged(workers: Any) -> None:
     workers(2)
     events, chosen = collect()
     judged = [row for row in rows(events) if row.get("judged")]
-    assert len(judged) == 2 * 2 * 2 and {row["rate"] for row in judged} == {0.2}
+    assert len(judged) == 2 * 2 * 2 and {row["lr"] for row in judged} == {0.2}
     assert [(t.seed, t.job["n"], t.arm) for t in chosen] == [
         (seed, n, arm) for seed in (7, 8) for n in (5, 10) for arm in ("idea", "rival")
     ]
     assert all(torch.equal(t.tensors["weight"], torch.full((2,), 0.2)) for t in chosen)
     assert not any("at_edge" in row for row in judged)
-    events, _ = collect(Config(rates=(0.2, 0.3, 0.4)))
-    assert {row["at_edge"] for row in rows(events) if row.get("judged")} == {"rate"}
+    events, _ = collect(Config(lrs=(0.2, 0.3, 0.4)))
+    assert {row["at_edge"] for row in rows(events) if row.get("judged")} == {"lr"}
 
 
 def test_experiments_of_one_run_are_chosen_from_by_themselves(workers: Any) -> None:
@@ -118,13 +116,13 @@ def test_experiments_of_one_run_are_chosen_from_by_themselves(workers: Any) -> N
     workers(2)
 
     def either(cfg: Config, device: torch.device, *, arm: str, seed: int, **job: Any) -> Any:
-        yield dict(step=1, val_error=job.get("rate", 9.0), others=len(job))
+        yield dict(step=1, val_error=job.get("lr", 9.0), others=len(job))
 
     second = Protocol(arms=("alone",))
     parts = [Protocol(arms=PROTOCOL.arms, grid=PROTOCOL.grid), second]
     events: list[Any] = list(run_protocol(either, Config(), parts, CPU))
     judged = [row for row in rows(events) if row.get("judged")]
-    assert [(row["seed"], row["arm"], row.get("rate"), row["others"]) for row in judged] == [
+    assert [(row["seed"], row["arm"], row.get("lr"), row["others"]) for row in judged] == [
         (seed, *each)
         for seed in (7, 8)
         for each in (("idea", 0.1, 1), ("rival", 0.1, 1), ("alone", None, 0))
@@ -144,7 +142,7 @@ def test_a_trial_of_two_experiments_runs_once_and_is_chosen_from_twice(workers: 
     found = rows(list(run_protocol(counted, Config(), (PROTOCOL, by_test), CPU)))
     assert len(executed) == 24
     chosen = {
-        measure: {(row["arm"], row["rate"]) for row in found if row.get("selected_by") == measure}
+        measure: {(row["arm"], row["lr"]) for row in found if row.get("selected_by") == measure}
         for measure in ("val_error", "test_error")
     }
     assert chosen["val_error"] == {("idea", 0.2), ("rival", 0.2)}
@@ -161,11 +159,11 @@ def test_rows_can_be_kept_for_the_figures(workers: Any) -> None:
 def test_a_diverged_point_is_never_chosen(workers: Any) -> None:
     workers(1)
 
-    def diverges(cfg: Config, device: torch.device, *, rate: float, **job: Any) -> Iterator[Row]:
-        yield dict(val_error=float("nan") if rate < 0.3 else 5.0)
+    def diverges(cfg: Config, device: torch.device, *, lr: float, **job: Any) -> Iterator[Row]:
+        yield dict(val_error=float("nan") if lr < 0.3 else 5.0)
 
     judged = [row for row in rows(collect(work=diverges)[0]) if row.get("judged")]
-    assert {row["rate"] for row in judged} == {0.3}
+    assert {row["lr"] for row in judged} == {0.3}
 
 
 def test_progress_counts_trials_and_tells_the_time_left(workers: Any) -> None:
@@ -226,7 +224,7 @@ def write(*words: object) -> None:
 
 def slow(cfg: Config, device: torch.device, **job: Any) -> Iterator[Any]:
     """The trials of the second seed never end, unless the folder says so."""
-    write("executed", job["arm"], job["seed"], job["n"], job["rate"])
+    write("executed", job["arm"], job["seed"], job["n"], job["lr"])
     yield from trial(cfg, device, **job)
     if job["seed"] == 8 and "KB_TEST_GO_ON" not in os.environ:
         signal.pause()
@@ -281,7 +279,7 @@ def test_trials_of_other_settings_or_another_source_are_not_used(
             ("a", Config()),
             ("a", Config()),
             ("b", Config()),
-            ("b", Config(rates=(0.1, 0.2, 0.4))),
+            ("b", Config(lrs=(0.1, 0.2, 0.4))),
         ]:
             trials.keep_in(tmp_path, source)
             collect(config, counted)

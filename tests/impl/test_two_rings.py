@@ -146,7 +146,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_net_that_learns_nothing_loses_its_claims() -> None:
-    broken = judged("radius", points=100, rates=(0.01,), gains=(1.0,), seeds=4)
+    broken = judged("radius", points=100, lrs=(0.01,), gains=(1.0,), seeds=4)
     assert broken.pop("polar").verdict == "reproduced", "it needs no net"
     assert not {verdict.verdict for verdict in broken.values()} & {"reproduced", "weaker"}
 

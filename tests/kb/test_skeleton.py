@@ -43,7 +43,7 @@ def copy(tmp_path: Path) -> Copy:
 
 def test_a_draft_is_checked_but_the_others_can_be_loaded(copy: Copy) -> None:
     before = copy.read()
-    copy.create("batch-norm")
+    copy.create("se-net")
     after = copy.read()
     assert not after.errors and after.milestones == before.milestones
     messages = [problem.message for problem in after.drafts]
@@ -53,7 +53,7 @@ def test_a_draft_is_checked_but_the_others_can_be_loaded(copy: Copy) -> None:
 
 
 def test_a_draft_that_is_called_whole_is_an_error(copy: Copy) -> None:
-    copy.create("batch-norm")
+    copy.create("se-net")
     text = copy.timeline.read_text()
     line = next(line for line in text.splitlines() if line.startswith("  draft: true"))
     copy.timeline.write_text(text.replace(line + "\n", ""))
@@ -67,11 +67,11 @@ def test_a_draft_that_is_called_whole_is_an_error(copy: Copy) -> None:
 )
 def test_the_entry_is_in_its_place(copy: Copy, date: str, neighbours: bool) -> None:
     before = copy.timeline.read_text()
-    written = copy.create("batch-norm", date)
+    written = copy.create("se-net", date)
     line = int(written[0].split(":")[1])
     lines = copy.timeline.read_text().splitlines()
-    assert lines[line - 1] == "- id: batch-norm" and lines[line - 2] == ""
-    entry = skeleton.ENTRY_TEMPLATE.format(id="batch-norm", name="batch_norm", date=date)
+    assert lines[line - 1] == "- id: se-net" and lines[line - 2] == ""
+    entry = skeleton.ENTRY_TEMPLATE.format(id="se-net", name="se_net", date=date)
     assert copy.timeline.read_text().replace(entry, "").split() == before.split()
     later = [line for line in lines[line:] if line.startswith("  date: ")]
     assert (len(later) > 1) == neighbours
@@ -80,13 +80,13 @@ def test_the_entry_is_in_its_place(copy: Copy, date: str, neighbours: bool) -> N
 
 
 def test_an_id_that_is_taken_or_malformed_is_refused(copy: Copy) -> None:
-    copy.create("batch-norm")
+    copy.create("se-net")
     with pytest.raises(ValueError, match="already"):
-        copy.create("batch-norm")
+        copy.create("se-net")
     with pytest.raises(ValueError, match="is not a valid id"):
         copy.create("Batch Norm")
     with pytest.raises(ValueError, match="is not a date"):
-        copy.create("adam", "22 December 2014")
+        copy.create("nadam", "22 December 2014")
 
 
 @pytest.fixture
@@ -114,5 +114,5 @@ def test_the_template_is_an_implementation_that_runs(
     (verdict,) = template.check(rows)
     assert (verdict.claim, verdict.effect) == (skeleton.CLAIM, 0)
     assert len(skeleton.IMPLEMENTATION_TEMPLATE.splitlines()) < 120
-    copy.create("batch-norm")
-    assert implementations.read("batch_norm", copy.folder).broken == (skeleton.CLAIM,)
+    copy.create("se-net")
+    assert implementations.read("se_net", copy.folder).broken == (skeleton.CLAIM,)
