@@ -283,13 +283,14 @@ class _Checker:
         for milestone, name in executable:
             if name in claims_of:
                 self.check_implementation(milestone, name, claims_of[name], folder)
-        has_errors = any(problem.level != "draft" for problem in self.problems)
+        has_errors = any(problem.level == "error" for problem in self.problems)
         if all_are_listed and not has_errors:
             for name in sorted(set(present) - claims_of.keys() - self.draft_implementations):
                 message = (
                     f"no milestone says `impl: {name}`; add one to the timeline, or remove the file"
                 )
-                self.problems.append(Problem(str(folder / f"{name}.py"), 1, 1, message))
+                level = "draft" if skeleton.is_template(folder / f"{name}.py") else "error"
+                self.problems.append(Problem(str(folder / f"{name}.py"), 1, 1, message, level))
 
     def check_implementation(
         self, milestone: Executable, name: str, claims_of_all_entries: set[str], folder: Path

@@ -24,7 +24,7 @@ ENTRY_TEMPLATE = """- id: {id}
   impl: {name}
   claims: []       # - {{id: ..., says: ..., where: Table 2,
                    #    published: {{unit: ..., baseline: 1.6, idea: 1.35}}}}
-  sources: []      # - {{url: "https://...", read: "2026-01-31"}}
+  sources: []      # - {{url: "https://...", read: "2026-01-31", primary: true}}
 """
 
 IMPLEMENTATION_TEMPLATE = '''"""Title. Authors, where published, year.
@@ -141,6 +141,11 @@ if __name__ == "__main__":
 '''
 
 
+def is_template(module: Path) -> bool:
+    """Whether an implementation still has the claim of the template, so is being written."""
+    return f'claim="{CLAIM}"' in module.read_text(encoding="utf-8")
+
+
 def create_paper(
     name: str,
     date: str = "",
@@ -149,9 +154,10 @@ def create_paper(
 ) -> list[str]:
     """Adds a draft of a milestone to the timeline and its implementation to the folder.
 
-    The entry stands in its place by date, or at the end if there is none. Returns lines for the
-    user that say where they are. Raises ValueError if the id or the date is malformed, if the id is
-    taken, or if the project is installed without a checkout.
+    The entry stands in its place by date, or at the end if there is none. A milestone that is there
+    without an implementation keeps its entry. Returns lines for the user that say where they are.
+    Raises ValueError if the id or the date is malformed, if the milestone has an implementation, or
+    if the project is installed without a checkout.
     """
     if not paths.IS_CHECKOUT and timeline == paths.TIMELINE:
         raise ValueError(
@@ -165,16 +171,21 @@ def create_paper(
         )
     document = yamlfile.read_yaml(timeline)
     entries = document.value or []
-    if name in {entry.get("id") for entry in entries}:
-        raise ValueError(f'{timeline} already has a milestone "{name}"')
     module = folder / f"{name.replace('-', '_')}.py"
+    existing = {entry.get("id"): number for number, entry in enumerate(entries)}
+    if name in existing and "impl" in entries[existing[name]]:
+        raise ValueError(f'{timeline} already has a milestone "{name}" with an implementation')
     if module.exists():
         raise ValueError(f"{module} already exists")
-    entry = ENTRY_TEMPLATE.format(id=name, name=module.stem, date=date)
-    line = _insert_entry(timeline, document, entry, date)
+    if name in existing:
+        line = document.places[(existing[name],)][0]
+        hint = f"; it needs `kind: paper`, `venue`, `impl: {module.stem}` and `claims`"
+    else:
+        entry = ENTRY_TEMPLATE.format(id=name, name=module.stem, date=date)
+        line, hint = _insert_entry(timeline, document, entry, date), ""
     module.write_text(IMPLEMENTATION_TEMPLATE, encoding="utf-8")
     return [
-        f"{timeline}:{line}: the milestone",
+        f"{timeline}:{line}: the milestone{hint}",
         f"{module}:1: the implementation",
         "`kb check` says what is to be filled in",
     ]

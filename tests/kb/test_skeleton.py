@@ -79,6 +79,21 @@ def test_the_entry_is_in_its_place(copy: Copy, date: str, neighbours: bool) -> N
         assert later[0] <= later[1]
 
 
+def test_a_milestone_without_an_implementation_gets_one_and_everything_still_loads(
+    copy: Copy,
+) -> None:
+    before = copy.timeline.read_text()
+    written = copy.create("u-net")
+    assert copy.timeline.read_text() == before
+    line = int(written[0].split(":")[1])
+    assert before.splitlines()[line - 1] == "- id: u-net" and "impl: u_net" in written[0]
+    assert not copy.read().errors
+    finished = copy.folder / "u_net.py"
+    finished.write_text(finished.read_text().replace(skeleton.CLAIM, "sharper"))
+    timeline = loader.read_timeline(paths.TIMELINE, copy.folder)
+    assert ["no milestone says" in problem.message for problem in timeline.errors] == [True]
+
+
 def test_an_id_that_is_taken_or_malformed_is_refused(copy: Copy) -> None:
     copy.create("se-net")
     with pytest.raises(ValueError, match="already"):
