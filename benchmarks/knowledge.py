@@ -183,14 +183,18 @@ def lineage(folder: Path, count: int) -> list[Line]:
     ancestors = seconds(lambda: graph.ancestors(whole, early))
     nx_ancestors = seconds(lambda: nx.ancestors(whole.reverse(copy=False), early))
     path = seconds(lambda: graph_paths.find_paths(whole, last, early, limit=1))
-    nx_path = seconds(lambda: nx.shortest_path(whole, last, early))
+    nx_path = timed(
+        lambda: nx.dijkstra_path(
+            whole, last, early, lambda u, v, _: graph_paths.link_cost(whole, u, v)
+        )
+    )
     size = f"{count:,} milestones and {links:,} links"
     limit = "under 50 ms"
     return [
         Line(f"opening {size}", opening, "", None, "under 5 s", opening < 5),
         Line("memory it takes", memory, "", None, "under 1,000 MB", memory < 1000, unit="MB"),
         Line("ancestors", ancestors, "nx.ancestors", nx_ancestors, limit, ancestors < 0.05),
-        Line("shortest path", path, "nx.shortest_path", nx_path, limit, path < 0.05),
+        Line("best path", path, "nx.dijkstra_path", nx_path, "under 500 ms", path < 0.5),
     ]
 
 

@@ -3,11 +3,13 @@
 A path is the answer to "how are these two related?"; `describe_path` tells it in sentences.
 """
 
+import functools
 import heapq
 import itertools
-import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from kb.graph import Step, links_of, require_known
@@ -31,7 +33,7 @@ LINK_VERBS: dict[str, str] = {
 
 HANDING_ON_YEARS = 6.0  # about as long as a generation of students
 MAX_DETOUR = 1.6  # a way that costs more, in terms of the best, is none that a historian would tell
-MAX_CANDIDATES = 60  # that the ways which differ most are chosen from
+USED_PENALTY = 2.0  # what a link of another way costs more, in terms of its own cost
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,10 @@ def find_paths(graph: "nx.MultiDiGraph", a: str, b: str, limit: int = 3) -> list
 
     The best way hands the idea on in small steps: a link costs more the more years it spans
     (`link_cost`), so that a shortcut through an ancestor of everything is no short way. The others
-    are those that differ most from the ones before, of all that cost at most MAX_DETOUR times as
-    much. If neither descends from the other, the one shortest path along links of both directions,
-    with `directed` False; an empty list if nothing links the two. Raises UnknownMilestone.
+    are the best that keep away from the links of those before, if they cost at most MAX_DETOUR
+    times as much. If neither descends from the other, the one shortest path along links of both
+    directions, with `directed` False; an empty list if nothing links the two. Raises
+    UnknownMilestone.
     """
     import networkx as nx
 
@@ -77,66 +80,60 @@ def link_cost(graph: "nx.MultiDiGraph", later: str, earlier: str) -> float:
 
 
 def _year(graph: "nx.MultiDiGraph", id: str) -> float:
-    first: str = graph.nodes[id]["first"]
-    return int(first[:4]) + int(first[5:7]) / 12
+    return _decimal_year(graph.nodes[id]["first"])
+
+
+@functools.cache
+def _decimal_year(first: str) -> float:
+    """2014.5 for "2014-07-01"."""
+    return int(first[:4]) + (int(first[5:7]) - 1) / 12
 
 
 def _best_ways(graph: "nx.MultiDiGraph", start: str, end: str, limit: int) -> list[list[str]]:
     """At most `limit` ways from the later `start` to the earlier `end`, as ids; none if there is
     none."""
-    import networkx as nx
-
-    down = _costs(graph, start, end, earlier=True)
-    if end not in down:
-        return []
-    most = MAX_DETOUR * down[end]
-    up = _costs(graph, end, start, earlier=False)
-    # in a fixed order, so that ways of the same cost always come in the same order
-    near = {
-        id: None for id in graph if id in down and id in up and down[id] + up[id] <= most + 1e-9
-    }
-    links = nx.DiGraph()
-    for later in near:
-        for earlier in graph.succ[later]:
-            if earlier in near:
-                links.add_edge(later, earlier, cost=link_cost(graph, later, earlier))
-    ways = nx.shortest_simple_paths(links, start, end, weight="cost")
-    candidates = list(itertools.islice(ways, 1 if limit == 1 else MAX_CANDIDATES))
-    affordable = [ids for ids in candidates if nx.path_weight(links, ids, "cost") <= most]
-    return _most_different(affordable, limit)
-
-
-def _costs(graph: "nx.MultiDiGraph", start: str, end: str, *, earlier: bool) -> dict[str, float]:
-    """What the best way costs from `start` to each node, for those that cost at most MAX_DETOUR
-    times as much as `end`. Links are followed to earlier or to later milestones."""
-    costs, queue, most = dict[str, float](), [(0.0, start)], math.inf
-    links = graph.succ if earlier else graph.pred
-    while queue:
-        cost, id = heapq.heappop(queue)
-        if id in costs:
-            continue
-        if cost > most:
+    ways: list[tuple[float, list[str]]] = []
+    used: Counter[tuple[str, str]] = Counter()
+    while len(ways) < limit and (ids := _best_way(graph, start, end, used)):
+        cost = sum(link_cost(graph, *pair) for pair in itertools.pairwise(ids))
+        if ids in [way for _, way in ways] or (ways and cost > MAX_DETOUR * ways[0][0]):
             break
-        costs[id] = cost
+        ways.append((cost, ids))
+        used.update(itertools.pairwise(ids))
+    return [ids for _, ids in sorted(ways, key=itemgetter(0))]
+
+
+def _best_way(
+    graph: "nx.MultiDiGraph", start: str, end: str, used: Mapping[tuple[str, str], int]
+) -> list[str] | None:
+    """The way that costs least, where a link that is `used` by another way costs more.
+
+    A* search: however the years to the end are divided among links, they cost two for every
+    HANDING_ON_YEARS at least.
+    """
+    end_year = _year(graph, end)
+    reached_from: dict[str, str] = {}
+    queue = [(0.0, 0.0, 0.0, start, start)]
+    while queue:  # of those that promise the same, first the one that is nearest to the end
+        _, _, cost, id, previous = heapq.heappop(queue)
+        if id in reached_from:
+            continue
+        reached_from[id] = previous
         if id == end:
-            most = MAX_DETOUR * cost
-        for other in links[id]:
-            if other not in costs:
-                ends = (id, other) if earlier else (other, id)
-                heapq.heappush(queue, (cost + link_cost(graph, *ends), other))
-    return costs
+            return _trace(reached_from, start, end)
+        for other in graph.succ[id]:
+            if other not in reached_from:
+                price = (1 + USED_PENALTY * used.get((id, other), 0)) * link_cost(graph, id, other)
+                rest = 2 * max(_year(graph, other) - end_year, 0.0) / HANDING_ON_YEARS
+                heapq.heappush(queue, (cost + price + rest, rest, cost + price, other, id))
+    return None
 
 
-def _most_different(ways: Sequence[list[str]], limit: int) -> list[list[str]]:
-    """The first, and of the others one after the other what shares least with those before."""
-    chosen = [ways[0]]
-    rest = list(ways[1:])
-    while rest and len(chosen) < limit:
-        known = {id for way in chosen for id in way}
-        fewest = min(rest, key=lambda way: len(known.intersection(way)) / len(way))
-        rest.remove(fewest)
-        chosen.append(fewest)
-    return sorted(chosen, key=ways.index)
+def _trace(reached_from: Mapping[str, str], start: str, end: str) -> list[str]:
+    ids = [end]
+    while ids[-1] != start:
+        ids.append(reached_from[ids[-1]])
+    return ids[::-1]
 
 
 def describe_path(path: Path, graph: "nx.MultiDiGraph") -> str:
