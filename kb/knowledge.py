@@ -93,11 +93,11 @@ class KnowledgeBase:
         return graph.descendants(self.graph, id, depth)
 
     def paths(self, a: str, b: str, limit: int = 3) -> list[Path]:
-        """The ways along links between two milestones, the shortest first."""
+        """The ways along links between two milestones, the one in the smallest steps first."""
         return graph_paths.find_paths(self.graph, a, b, limit)
 
     def story(self, a: str, b: str) -> str:
-        """The shortest of these, told in sentences; empty if nothing links the two."""
+        """The first of these, told in sentences; empty if nothing links the two."""
         return "\n".join(
             graph_paths.describe_path(path, self.graph) for path in self.paths(a, b, limit=1)
         )

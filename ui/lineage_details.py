@@ -29,7 +29,7 @@ def show_paths(query: LineageQuery, lineage: "nx.MultiDiGraph", paths: Sequence[
         return
     for index, path in enumerate(paths):
         if len(paths) > 1:
-            name = "Another path" if index else "The shortest path"
+            name = "Another path" if index else "The path in the smallest steps"
             st.markdown(f"**{name}**, {format_count(len(path.steps), 'link')}")
         sentences = describe_path(path, lineage).splitlines()
         if not path.directed:

@@ -39,14 +39,15 @@ def test_nothing_drawn_overlaps_and_earlier_is_left_of_later(
 def test_a_path_is_told_step_by_step(loaded: Engine) -> None:
     text = page_text(open_page("lineage", id="backprop", to="dropout"))
     assert "From Back" in text
-    assert "The shortest path" in text
-    assert "<li>Dropout (2014) builds on" in text
+    assert "The path in the smallest steps" in text
+    assert "<li>Dropout (2012) builds on" in text
 
 
-def test_what_depends_on_a_milestone_is_named(loaded: Engine) -> None:
-    app = open_page("lineage", id="backprop", show="after")
-    assert "all their lines of descent pass through it" in page_text(app)
-    assert any("LSTM" in link.label for link in app.get("page_link"))
+def test_what_would_be_lost_without_a_milestone_is_named(loaded: Engine) -> None:
+    app = open_page("lineage", id="zip-codes", show="after")
+    text = page_text(app)
+    assert "would have lost" in text
+    assert any("Efficient BackProp" in link.label for link in app.get("page_link"))
 
 
 @pytest.mark.parametrize(
