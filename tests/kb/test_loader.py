@@ -194,3 +194,19 @@ def test_an_implementation_with_a_syntax_error_is_a_problem(tmp_path: Path) -> N
 def test_a_file_that_is_no_timeline_says_what_one_is(tmp_path: Path, text: str) -> None:
     found = " ".join(problems(tmp_path, text))
     assert "a timeline is a list" in found or "a milestone is a mapping" in found
+
+
+def test_strictly_an_entry_has_what_a_reader_needs_to_trust_it(tmp_path: Path) -> None:
+    file = tmp_path / "timeline.yaml"
+    text = GOOD.replace("short: MNIST", "short: The MNIST database of digits")
+    text = text.replace(", how: compares on it", "")
+    text = text.replace('lenet", read', 'lenet", primary: true, read')
+    file.write_text(text)
+    assert not loader.read_timeline(file).errors
+    found = [
+        (problem.line, problem.message)
+        for problem in loader.read_timeline(file, strict=True).errors
+    ]
+    assert [line for line, _ in found] == [5, 9, 20]
+    for words, (_, message) in zip(("at most 22", "primary: true", "`how`"), found, strict=True):
+        assert words in message
