@@ -20,7 +20,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/kb check
+	$(BIN)/kb check --strict
 
 claims: $(READY)
 	$(BIN)/kb record --seed 0 1000 2000
