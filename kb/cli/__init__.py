@@ -15,7 +15,7 @@ from kb.cli.shell import CommandError, Handler
 
 GROUPS = {  # a module of this package, and the verbs that it adds
     "timeline": ("check", "load", "search", "show", "new"),
-    "literature": ("import",),
+    "literature": ("import", "imports"),
     "lineage": ("path", "lineage"),
     "export": ("export", "sql", "schema"),
     "run": ("run",),

@@ -25,6 +25,14 @@ CREATE TABLE IF NOT EXISTS cites (
     work INTEGER, hash INTEGER, PRIMARY KEY (work, hash)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS cited ON cites (hash);
+CREATE INDEX IF NOT EXISTS named ON name (work);
+CREATE TABLE IF NOT EXISTS key (  -- what files call a work: no identity, but a reason to tell
+    hash INTEGER PRIMARY KEY, work INTEGER
+);
+CREATE TABLE IF NOT EXISTS contribution (  -- each record of the works that have several
+    id INTEGER PRIMARY KEY, work INTEGER, import INTEGER, data TEXT
+);
+CREATE INDEX IF NOT EXISTS contributed ON contribution (work);
 CREATE TABLE IF NOT EXISTS code (work INTEGER, url TEXT, PRIMARY KEY (work, url)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS import (
     id INTEGER PRIMARY KEY, file TEXT, digest TEXT, records INTEGER DEFAULT 0,
@@ -36,6 +44,15 @@ CREATE VIRTUAL TABLE IF NOT EXISTS work_text USING fts5(
     tokenize = "unicode61 remove_diacritics 2"
 );
 """
+IMPORT_COLUMNS = {  # that libraries of version 1 don't have
+    "format": "TEXT DEFAULT ''",
+    "updated": "INTEGER DEFAULT 0",
+    "repeated": "INTEGER DEFAULT 0",
+    "notes": "TEXT DEFAULT '{}'",
+    "changes": "TEXT DEFAULT '[]'",
+    "found": "TEXT DEFAULT '{}'",
+}
+VERSION = 2  # PRAGMA user_version; 0 is version 1, which didn't write it
 PRAGMAS = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -52,13 +69,29 @@ def library_path(home: Path | None = None) -> Path:
 
 
 def open_library(home: Path | None = None) -> sqlite3.Connection:
-    """Opens the library, creating it if there is none; it is in autocommit mode."""
+    """Opens the library, creating it if there is none; it is in autocommit mode.
+
+    A library of an earlier version gets what it lacks. Raises RuntimeError for a later version.
+    """
     path = library_path(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=30, isolation_level=None)
     connection.executescript(PRAGMAS)
-    connection.executescript(TABLES)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise RuntimeError(f"{path} was written by a later version of kb; install that version")
+    if version < VERSION:
+        _upgrade(connection)
     return connection
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    connection.executescript(TABLES)
+    known = {row[1] for row in connection.execute("PRAGMA table_info(import)")}
+    for name, declaration in IMPORT_COLUMNS.items():
+        if name not in known:
+            connection.execute(f"ALTER TABLE import ADD COLUMN {name} {declaration}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 @contextmanager

@@ -1,19 +1,26 @@
-"""Decides which records are the same work: by identifier, or by title where nothing contradicts."""
+"""Decides which records are the same work: by identifier, or by title with author or year."""
 
-import dataclasses
 import hashlib
-import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kb.literature.database import row_to_work, select_in
+from kb.literature.merging import (
+    describe_changes,
+    identifier_names,
+    is_same_work,
+    merge_works,
+    surname,
+    title_name,
+    title_names,
+)
 from kb.literature.works import Work
-from kb.search.normalize import casefold_ascii
 
-MIN_TITLE_WORDS = 3  # shorter titles, such as "Introduction", belong to many works
-MAX_YEARS_APART = 2  # of a preprint and its publication
-MERGED_FIELDS = ("authors", "year", "venue", "doi", "arxiv", "url", "abstract")
+__all__ = ["MatchedBatch", "hash_name", "identifier_names", "match_works", "title_name"]
+
+REPEATING_FORMATS = ("pwc-links",)  # a record for each repository of a paper
+MAX_TITLE_SHOWN = 80  # characters
 
 
 @dataclass(frozen=True)
@@ -21,45 +28,75 @@ class MatchedBatch:
     """What a batch of works changes in the library, by the id of the work.
 
     `stored` are the works of the library that the batch may complete, as they were before.
-    `names` are the new rows of the table `name`: from hash to id.
+    `names` and `keys` are the new rows of these tables: from hash to id. `records` are those that
+    are merged with a stored work. `remarks` say what became of a record, by its place in the batch;
+    `changed` and `repeated` are the places of those that changed a work or were there before.
     """
 
     stored: dict[int, Work]
     added: dict[int, Work] = field(default_factory=dict)
     completed: dict[int, Work] = field(default_factory=dict)
     names: dict[int, int] = field(default_factory=dict)
+    keys: dict[int, int] = field(default_factory=dict)
+    records: dict[int, list[Work]] = field(default_factory=dict)
+    remarks: dict[int, str] = field(default_factory=dict)
+    changed: list[int] = field(default_factory=list)
+    repeated: list[int] = field(default_factory=list)
 
     def current(self, id: int) -> Work:
         return self.added.get(id) or self.completed.get(id) or self.stored[id]
 
 
-def match_works(connection: sqlite3.Connection, works: Sequence[Work]) -> MatchedBatch:
-    """Finds for each work whether the library, or the batch itself, has it already."""
+@dataclass(frozen=True)
+class _Origins:
+    """The imports that a work of the library comes from, and their formats."""
+
+    imports: dict[int, set[int]]
+    formats: dict[int, str]
+
+    def has(self, id: int, import_id: int) -> bool:
+        return import_id in self.imports.get(id, ())
+
+    def same_format(self, id: int, import_id: int) -> bool:
+        form = self.formats.get(import_id)
+        earlier = self.imports.get(id, set()) - {import_id}
+        return bool(form) and form in {self.formats.get(one) for one in earlier}
+
+
+def match_works(
+    connection: sqlite3.Connection, works: Sequence[Work], import_id: int
+) -> MatchedBatch:
+    """Finds for each work whether the library, or the batch itself, has it already.
+
+    A record of the same format as an earlier one of that work is its correction; others complete
+    the work. What is twice in one file is merged, and reported.
+    """
     identifiers = [[hash_name(name) for name in identifier_names(work)] for work in works]
-    title_names = [title_name(work.title) for work in works]
-    titles = [hash_name(name) if name else None for name in title_names]
-    hashes = {hash for group in identifiers for hash in group}
-    hashes |= {hash for hash in titles if hash is not None}
+    titles = [[hash_name(name) for name in title_names(work)] for work in works]
+    keys = [_key_hash(work) for work in works]
+    hashes = {hash for group in (*identifiers, *titles) for hash in group}
     known = dict(select_in(connection, "SELECT hash, work FROM name WHERE hash IN", hashes))
-    rows = select_in(connection, "SELECT * FROM work WHERE id IN", set(known.values()))
+    by_key = dict(
+        select_in(connection, "SELECT hash, work FROM key WHERE hash IN", filter(None, keys))
+    )
+    ids = {*known.values(), *by_key.values()}
+    rows = select_in(connection, "SELECT * FROM work WHERE id IN", ids)
     batch = MatchedBatch(stored={row[0]: row_to_work(row) for row in rows})
+    origins = _read_origins(connection, ids)
     (next_id,) = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM work").fetchone()
-    for work, group, title in zip(works, identifiers, titles, strict=True):
-        id = next((known[hash] for hash in group if hash in known), None)
-        if id is None and title in known and is_same_work(batch.current(known[title]), work):
-            id = known[title]
+    for place, work in enumerate(works):
+        id = _find(batch, known, work, identifiers[place], titles[place])
         if id is None:
-            id = next_id
-            next_id += 1
+            id, next_id = next_id, next_id + 1
             batch.added[id] = work
-        elif id in batch.added:
-            batch.added[id] = merge_works(batch.added[id], work)
+            _remark_on_key(batch, place, work, by_key.get(keys[place]))
         else:
-            batch.completed[id] = merge_works(batch.current(id), work)
-        for hash in (*group, title):
-            if hash is not None and hash not in known:
-                known[hash] = id
-                batch.names[hash] = id
+            _merge(batch, place, id, work, origins, import_id)
+        for hash in (*identifiers[place], *titles[place]):
+            if hash not in known:
+                known[hash] = batch.names[hash] = id
+        if keys[place] and keys[place] not in by_key:
+            by_key[keys[place]] = batch.keys[keys[place]] = id
     return batch
 
 
@@ -72,43 +109,68 @@ def hash_name(name: str) -> int:
     return int.from_bytes(digest, signed=True)
 
 
-def identifier_names(work: Work) -> list[str]:
-    """The names that belong to this work only, the most reliable first."""
-    names = [f"doi:{work.doi}"] if work.doi else []
-    names += [f"arxiv:{work.arxiv}"] if work.arxiv else []
-    return [*names, *work.names]
+def _key_hash(work: Work) -> int:
+    return hash_name(f"{work.key}|{surname(work)}") if work.key and surname(work) else 0
 
 
-def title_name(title: str) -> str:
-    """A name from the title, without accents, capitals and punctuation; "" if it is too short.
-
-    Different works may have the same one: see `is_same_work`.
-    """
-    words = re.findall(r"\w+", title.lower() if title.isascii() else casefold_ascii(title))
-    return f"title:{' '.join(words)}" if len(words) >= MIN_TITLE_WORDS else ""
-
-
-def is_same_work(a: Work, b: Work) -> bool:
-    """Whether works with one title are the same: no identifier, first author or year differs."""
-    for of_a, of_b in ((a.doi, b.doi), (a.arxiv, b.arxiv)):
-        if of_a and of_b and of_a != of_b:
-            return False
-    if a.authors and b.authors and _first_surname(a) != _first_surname(b):
-        return False
-    return not (a.year and b.year and abs(a.year - b.year) > MAX_YEARS_APART)
+def _read_origins(connection: sqlite3.Connection, ids: set[int]) -> _Origins:
+    imports: dict[int, set[int]] = {}
+    for query in (
+        "SELECT id, source FROM facet WHERE id IN",
+        "SELECT work, import FROM contribution WHERE work IN",
+    ):
+        for id, source in select_in(connection, query, ids):
+            imports.setdefault(id, set()).add(source)
+    return _Origins(imports, dict(connection.execute("SELECT id, format FROM import")))
 
 
-def _first_surname(work: Work) -> str:
-    return casefold_ascii(work.authors[0]).split()[-1]
+def _find(
+    batch: MatchedBatch,
+    known: dict[int, int],
+    work: Work,
+    identifiers: Sequence[int],
+    titles: Sequence[int],
+) -> int | None:
+    for hash in identifiers:
+        if hash in known:
+            return known[hash]
+    for hash in titles:
+        if hash in known and is_same_work(batch.current(known[hash]), work):
+            return known[hash]
+    return None
 
 
-def merge_works(old: Work, new: Work) -> Work:
-    """`old` with the fields that it lacks taken from `new`, and with what both cite and link."""
-    missing = {
-        name: getattr(new, name)
-        for name in MERGED_FIELDS
-        if not getattr(old, name) and getattr(new, name)
-    }
-    code = (*old.code, *new.code)
-    cites = (*old.cites, *new.cites)
-    return dataclasses.replace(old, **missing, code=code, cites=cites)
+def _merge(
+    batch: MatchedBatch, place: int, id: int, work: Work, origins: _Origins, import_id: int
+) -> None:
+    before = batch.current(id)
+    if id in batch.added or id in batch.completed or origins.has(id, import_id):
+        corrects = False
+        if origins.formats.get(import_id) not in REPEATING_FORMATS:
+            batch.repeated.append(place)
+            batch.remarks[place] = f"the same work is there before: {_title(before)}"
+    else:
+        corrects = origins.same_format(id, import_id)
+    merged = merge_works(before, work, corrects)
+    if changes := describe_changes(before, merged):
+        batch.changed.append(place)
+        batch.remarks[place] = f"changed {_title(before)}: {'; '.join(changes)}"
+    if id in batch.added:
+        batch.added[id] = merged
+    else:
+        batch.completed[id] = merged
+        batch.records.setdefault(id, []).append(work)
+
+
+def _remark_on_key(batch: MatchedBatch, place: int, work: Work, other: int | None) -> None:
+    """Says that a new work may be the correction of another; their keys alone don't decide it."""
+    if other is not None:
+        batch.remarks[place] = (
+            f"{work.key.partition(':')[2]}: kept apart from {_title(batch.current(other))}, which "
+            "has the same key and first author but another title; if this corrects it, remove the "
+            "earlier import (kb imports, kb import --remove N)"
+        )
+
+
+def _title(work: Work) -> str:
+    return repr(work.title[:MAX_TITLE_SHOWN])

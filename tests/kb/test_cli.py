@@ -35,6 +35,7 @@ VERBS = [
     "verify",
     "sql",
     "import",
+    "imports",
     "schema",
     "new",
     "serve",

@@ -82,8 +82,8 @@ def test_rejected_records_are_counted_and_reported(tmp_path: Path) -> None:
     records = [
         {"title": "Good enough"},
         {"title": " "},
-        {"title": "x", "year": 9999},
-        {"title": "y", "year": "0007"},
+        {"title": "...", "year": 1999},
+        7,
     ]
     done = import_records(tmp_path, "w.json", records)
     assert (done.records, done.added, done.rejected) == (4, 1, 3)

@@ -44,7 +44,7 @@ TEXTS = st.one_of(
 
 def test_bibtex(tmp_path: Path) -> None:
     path = write_file(tmp_path, "some.bib", BIBTEX)
-    dropout, parens, preprint, last = read_works(path)
+    dropout, parens, preprint, undated, last = read_works(path)
     assert dropout.title == "Dropout: A Simple Way & more"
     assert dropout.authors[:2] == ("Nitish Srivastava", "Geoffrey E. Hinton")
     assert dropout.authors[2:] == ("Martín Čech", "Łukasz K.")
@@ -52,9 +52,10 @@ def test_bibtex(tmp_path: Path) -> None:
     assert (dropout.year, dropout.doi) == (2014, "10.5555/abc")
     assert (parens.title, parens.year) == ("In parentheses", 1999)
     assert preprint.arxiv == "1207.0580"
+    assert undated.year is None
+    assert undated.notes == ("the year isn't known: 'n.d.' is no year",)
     assert last.title == "Still read, though"
     assert read_errors(path) == {
-        "line 12": "'n.d.' is not a year",
         "line 13": "an entry without fields",
         "line 14": "a brace is opened and not closed",
     }
@@ -86,10 +87,11 @@ def test_papers_with_code(tmp_path: Path, name: str) -> None:
 
 def test_csv(tmp_path: Path) -> None:
     path = write_file(tmp_path, "a.csv", CSV)
-    (work,) = read_works(path)
+    work, undated = read_works(path)
     assert (work.title, work.year) == ("One; two three", 2001)
     assert (work.authors, work.doi) == (("A B",), "10.1000/x")
-    assert list(read_errors(path).values()) == ["no title", "'MMI' is not a year"]
+    assert (undated.title, undated.year) == ("Four", None)
+    assert list(read_errors(path).values()) == ["no title"]
 
 
 def test_a_large_json_array_is_read_in_pieces(tmp_path: Path) -> None:

@@ -1,30 +1,68 @@
-"""Files of literature are read as streams: BibTeX, OpenAlex, Papers with Code, CSV and JSON.
+"""Files of literature are read as streams: BibTeX, RIS, Web of Science, CSV and several JSON forms.
 
-Files may be gzipped. Every reader yields, for each record, where it stands and the work or the
-reason why it can't be used, so that a bad record doesn't affect the others.
+Files may be gzipped, and of any encoding. Every reader yields, for each record, where it stands and
+the work or the reason why it can't be used, so that a bad record doesn't affect the others.
 """
 
-import gzip
-import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
-from kb.literature.readers import json_formats
+from kb.literature.readers import json_formats, tagged
 from kb.literature.readers.bibtex import read_bibtex
-from kb.literature.readers.csv_table import read_csv
+from kb.literature.readers.csv_table import find_header, read_csv
+from kb.literature.readers.detection import describe_table, detect_format
+from kb.literature.readers.field_names import FIELDS
+from kb.literature.readers.source import TextSource
 from kb.literature.works import Record, Unreadable
 
-DETECTION_CHARACTERS = 200_000  # at the beginning of a file, by which its format is detected
-READERS: dict[str, Callable[[IO[str]], Iterator[Record]]] = {
+READERS: dict[str, Callable[[TextSource], Iterator[Record]]] = {
     "bibtex": read_bibtex,
+    "ris": tagged.read_ris,
+    "wos": tagged.read_wos,
     "csv": read_csv,
+    "csl": json_formats.read_csl,
     "json": json_formats.read_plain,
     "openalex": json_formats.read_openalex,
     "pwc-links": json_formats.read_pwc_links,
     "pwc-papers": json_formats.read_pwc_papers,
+    "semantic-scholar": json_formats.read_semantic_scholar,
 }
+
+
+def open_source(
+    path: Path, encoding: str | None = None, columns: Mapping[str, str] | None = None
+) -> TextSource:
+    """The file as text. `columns` are from field to the name that the file has for it.
+
+    Raises Unreadable for what isn't text, OSError for a file that can't be opened.
+    """
+    for field in columns or {}:
+        if field not in FIELDS:
+            raise Unreadable(f"--map {field}=: no such field; there are {', '.join(FIELDS)}")
+    return TextSource(path, encoding, columns)
+
+
+def choose_format(source: TextSource, format_name: str = "auto") -> str:
+    """A key of READERS. Raises Unreadable for an unknown format."""
+    if format_name == "auto":
+        return detect_format(source)
+    if format_name not in READERS:
+        formats = ", ".join(READERS)
+        raise Unreadable(f"there is no format {format_name}; the formats are auto, {formats}")
+    return format_name
+
+
+def require_title(source: TextSource, format_name: str) -> None:
+    """Raises Unreadable for a table without a column for the title."""
+    if format_name == "csv" and find_header(source) is None:
+        raise Unreadable(describe_table(source))
+
+
+def read_source(source: TextSource, format_name: str) -> Iterator[Record]:
+    """The records, and at last the end of a damaged file as one that can't be read."""
+    yield from READERS[format_name](source)
+    if source.damage:
+        yield "the end", Unreadable(source.damage)
 
 
 def read_works(path: Path, format_name: str = "auto") -> Iterator[Record]:
@@ -32,54 +70,5 @@ def read_works(path: Path, format_name: str = "auto") -> Iterator[Record]:
 
     Raises Unreadable for an unknown format, OSError for a file that can't be opened.
     """
-    if format_name == "auto":
-        with _open_text(path) as file:
-            format_name = _detect_format(path, file)
-    if format_name not in READERS:
-        formats = ", ".join(READERS)
-        raise Unreadable(f"there is no format {format_name}; the formats are auto, {formats}")
-    with _open_text(path) as file:
-        yield from READERS[format_name](file)
-
-
-def _open_text(path: Path) -> IO[str]:
-    with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-    if gzipped:
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace")
-    return path.open(encoding="utf-8", errors="replace")
-
-
-def _detect_format(path: Path, file: IO[str]) -> str:
-    start = file.read(DETECTION_CHARACTERS).lstrip("\ufeff \t\r\n")
-    if "\0" in start:
-        raise Unreadable(
-            f"{path} is not a text file; the formats are BibTeX, CSV, JSON and JSON lines, "
-            "plain or gzipped"
-        )
-    if start.startswith(("{", "[")):
-        return _detect_json_format(_keys_of_first_record(start))
-    if re.search(r"(?m)^\s*@\w+\s*[{(]", start):
-        return "bibtex"
-    if start and "title" in start.splitlines()[0].lower():
-        return "csv"
-    raise Unreadable(
-        f"{path} is not BibTeX, JSON or a CSV file whose first line names its columns, "
-        "`title` among them"
-    )
-
-
-def _detect_json_format(keys: set[str]) -> str:
-    if {"paper_url", "repo_url"} <= keys:
-        return "pwc-links"
-    if "paper_url" in keys:
-        return "pwc-papers"
-    return "openalex" if {"authorships", "display_name"} & keys else "json"
-
-
-def _keys_of_first_record(start: str) -> set[str]:
-    try:
-        record, _ = json.JSONDecoder().raw_decode(start.lstrip("[ \t\r\n"))
-    except ValueError:  # it is longer than what was read
-        return set(re.findall(r'"(\w+)"\s*:', start[:5000]))
-    return set(record) if isinstance(record, dict) else set()
+    source = open_source(path)
+    yield from read_source(source, choose_format(source, format_name))

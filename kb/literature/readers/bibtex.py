@@ -1,157 +1,149 @@
-"""BibTeX files.
-
-They are scanned here, because the BibTeX libraries read the whole file at once and take a hundred
-times as long.
-"""
+"""BibTeX and biblatex: entries to works, with abbreviations, names and what entries inherit."""
 
 import re
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Mapping
 
+from kb.literature.readers.bibtex_entries import RawEntry, read_entries, split_pieces
+from kb.literature.readers.bibtex_values import resolve_fields, split_people, verbatim
 from kb.literature.readers.latex import latex_to_text
+from kb.literature.readers.source import TextSource
 from kb.literature.works import Record, Unreadable, Work, make_work
 
-MAX_LINE = 20_000_000  # characters; an entry isn't continued after a longer line
-ENTRY_START = re.compile(r"\s*@\s*\w+\s*[{(]")
-ENTRY_HEAD = re.compile(r"@\s*(\w+)\s*[{(]\s*")
-FIELD_NAME = re.compile(r"[\s,]*([A-Za-z][\w:-]*)\s*=\s*")
-BARE_VALUE = re.compile(r"[^\s,#{}()\"]*")
-CONCATENATION = re.compile(r"\s*#\s*")
-BRACE_OR_ESCAPE = re.compile(r"\\.|[{}]", re.DOTALL)
+MAX_ABBREVIATIONS = 100_000
+MAX_PARENTS = 200_000  # entries from which others inherit
+MAX_GENERATIONS = 5
+NO_WORKS = ("xdata", "set", "control", "bibnote")
+REFERENCE = re.compile(r"(?i)\b(crossref|xdata)\s*=\s*[{\"]?\s*([^\"{}=]{1,500})")
+INHERITED = ("year", "date", "publisher", "editor", "journal", "journaltitle", "eventtitle")
+ARXIV_IN_TEXT = re.compile(r"(?i)(?:arxiv\s?[:\s]\s?|abs/)(\d{4}\.\d{4,5}|[a-z-]{2,20}/\d{7})")
+ARXIV_NUMBER = re.compile(r"\d{4}\.\d{4,5}(v\d+)?")
+VENUES = (
+    "journaltitle",
+    "journal",
+    "booktitle",
+    "eventtitle",
+    "maintitle",
+    "institution",
+    "school",
+    "organization",
+    "publisher",
+)
+
+Parents = dict[str, RawEntry]
 
 
-def read_bibtex(file: IO[str]) -> Iterator[Record]:
+def read_bibtex(source: TextSource) -> Iterator[Record]:
+    parents = _collect_parents(source)
     abbreviations: dict[str, str] = {}
-    for line, text in _split_entries(file):
+    for line, entry in read_entries(source):
+        if isinstance(entry, Unreadable):
+            yield f"line {line}", entry
+            continue
         try:
-            work = _read_entry(text, abbreviations)
-        except Unreadable as error:
-            yield f"line {line}", error
+            work = _read_entry(entry, abbreviations, parents)
+        except (ValueError, IndexError, KeyError, RecursionError) as error:
+            yield f"line {line}", Unreadable(str(error)[:200] or "not BibTeX")
         else:
             if work is not None:
                 yield f"line {line}", work
 
 
-def _split_entries(file: IO[str]) -> Iterator[tuple[int, str]]:
-    """The number of the first line and the text of each entry.
-
-    An entry begins with an @ at the beginning of a line. It ends where its braces are closed, or
-    before the next such @ in the first column.
-    """
-    start = 0
-    lines: list[str] = []
-    depth = 0
-    for number, line in enumerate(file, start=1):
-        ended = not lines or depth <= 0 or line.startswith("@")
-        if ended and ENTRY_START.match(line):
-            if lines:
-                yield start, "".join(lines)
-            start = number
-            lines = []
-            depth = 0
-        elif not lines:
-            continue
-        lines.append(line)
-        depth += line.count("{") - line.count("}") - line.count("\\{") + line.count("\\}")
-        if depth <= 0 or len(line) > MAX_LINE:
-            yield start, "".join(lines)
-            lines = []
-    if lines:
-        yield start, "".join(lines)
+def _collect_parents(source: TextSource) -> Parents:
+    """The entries to which others refer; they may stand anywhere in the file."""
+    keys: set[str] = set()
+    for _, piece in split_pieces(source):
+        if piece and ("ref" in piece or "xdata" in piece or "REF" in piece or "XDATA" in piece):
+            for match in REFERENCE.finditer(piece):
+                keys.update(_split_keys(match[2]))
+    if not keys:
+        return {}
+    parents: Parents = {}
+    for _, entry in read_entries(source):
+        if isinstance(entry, RawEntry) and entry.key.lower() in keys:
+            parents.setdefault(entry.key.lower(), entry)
+        if len(parents) >= min(len(keys), MAX_PARENTS):
+            break
+    return parents
 
 
-def _read_entry(text: str, abbreviations: dict[str, str]) -> Work | Unreadable | None:
-    """The work of an entry; None for a comment or a definition, which is added to `abbreviations`.
+def _split_keys(value: str) -> list[str]:
+    return [key.strip().lower() for key in value.split(",") if key.strip()]
 
-    Raises Unreadable.
-    """
-    head = ENTRY_HEAD.match(text)
-    kind = head[1].lower() if head else ""
-    if not head or kind in ("comment", "preamble"):
+
+def _read_entry(
+    entry: RawEntry, abbreviations: dict[str, str], parents: Parents
+) -> Work | Unreadable | None:
+    """The work of an entry; None for a definition, which is added to `abbreviations`."""
+    if entry.kind in NO_WORKS:
         return None
-    body = text[head.end() :]
-    if kind == "string":
-        abbreviations |= _read_fields(body, abbreviations)
+    fields, notes = resolve_fields(entry.fields, abbreviations)
+    if entry.kind == "string":
+        if len(abbreviations) < MAX_ABBREVIATIONS:
+            abbreviations.update(fields)
         return None
-    key, comma, rest = body.partition(",")
-    if not comma:
-        raise Unreadable("an entry without fields")
-    return _make_work(key.strip(), _read_fields(rest, abbreviations))
+    notes = [*entry.notes, *notes]
+    fields = _inherit(fields, abbreviations, parents, notes)
+    return _make_work(entry, fields, notes)
 
 
-def _make_work(key: str, fields: dict[str, str]) -> Work | Unreadable:
-    url = fields.get("url", "") or fields.get("howpublished", "")
-    archive = fields.get("archiveprefix", fields.get("eprinttype", "")).lower()
-    preprint = fields.get("eprint", "") if "arxiv" in archive else ""
-    authors = re.split(r"\s+and\s+", fields.get("author", ""))
-    return make_work(
-        title=fields.get("title"),
-        authors=[_given_name_first(name) for name in authors],
-        year=fields.get("year") or fields.get("date", "")[:4],
-        venue=fields.get("journal") or fields.get("booktitle") or fields.get("publisher"),
-        doi=fields.get("doi"),
-        arxiv=preprint or fields.get("arxiv"),
-        url=re.sub(r"\\url|[{}]", "", url),
-        abstract=fields.get("abstract"),
-        names=[f"bib:{key}"],
-    )
-
-
-def _given_name_first(name: str) -> str:
-    """Family, Given -> Given Family."""
-    family, comma, given = name.partition(",")
-    return f"{given.strip()} {family.strip()}" if comma else name
-
-
-def _read_fields(text: str, abbreviations: dict[str, str]) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    position = 0
-    while name := FIELD_NAME.match(text, position):
-        value, position = _read_value(text, name.end(), abbreviations)
-        fields[name[1].lower()] = latex_to_text(value)
-    if not fields:
-        raise Unreadable("no field can be read in this entry")
+def _inherit(
+    fields: dict[str, str],
+    abbreviations: Mapping[str, str],
+    parents: Parents,
+    notes: list[str],
+    generation: int = 0,
+) -> dict[str, str]:
+    """The fields with those that the entry takes from its parents."""
+    for reference in ("xdata", "crossref"):
+        for key in _split_keys(fields.get(reference, ""))[:MAX_GENERATIONS]:
+            if key not in parents or generation >= MAX_GENERATIONS:
+                notes.append(f"the entry of its {reference} isn't in the file: {key[:40]!r}")
+                continue
+            given, _ = resolve_fields(parents[key].fields, abbreviations)
+            given = _inherit(given, abbreviations, parents, notes, generation + 1)
+            if reference == "crossref":
+                inherited = {name: given[name] for name in INHERITED if name in given}
+                book = given.get("booktitle") or given.get("title", "")
+                given = inherited | ({"booktitle": book} if book else {})
+                if "year" in fields or "date" in fields:
+                    given.pop("year", None)
+                    given.pop("date", None)
+            fields = given | fields
     return fields
 
 
-def _read_value(text: str, position: int, abbreviations: dict[str, str]) -> tuple[str, int]:
-    """The value that begins there, and where it ends: in braces, in quotes or bare, joined by #."""
-    parts = []
-    while True:
-        if text[position : position + 1] == "{":
-            end = _closing_brace(text, position)
-            parts.append(text[position + 1 : end])
-            position = end + 1
-        elif text[position : position + 1] == '"':
-            end = _closing_quote(text, position)
-            parts.append(text[position + 1 : end])
-            position = end + 1
-        else:
-            bare = BARE_VALUE.match(text, position)
-            word = bare[0] if bare else ""
-            parts.append(abbreviations.get(word.lower(), word))
-            position += len(word)
-        concatenation = CONCATENATION.match(text, position)
-        if not concatenation:
-            return "".join(parts), position
-        position = concatenation.end()
+def _make_work(entry: RawEntry, fields: dict[str, str], notes: list[str]) -> Work | Unreadable:
+    authors, remarks = split_people(fields.get("author") or fields.get("editor", ""))
+    title = latex_to_text(fields.get("title", ""))
+    if subtitle := latex_to_text(fields.get("subtitle", "")):
+        title = f"{title}: {subtitle}"
+    published = verbatim(fields.get("howpublished", ""))
+    venue = next((fields[name] for name in VENUES if fields.get(name, "").strip()), "")
+    if not venue and not published.startswith("http"):
+        venue = published
+    date = fields.get("year") or fields.get("date") or fields.get("eventdate", "")
+    return make_work(
+        title=title,
+        authors=authors,
+        year=latex_to_text(date),
+        venue=latex_to_text(venue),
+        doi=verbatim(fields.get("doi", "")),
+        arxiv=_arxiv_number(fields),
+        url=verbatim(fields.get("url", "")) or published,
+        abstract=latex_to_text(fields.get("abstract", "")),
+        key=f"bib:{entry.key}" if entry.key else "",
+        notes=[*notes, *remarks],
+    )
 
 
-def _closing_quote(text: str, position: int) -> int:
-    """Where the quotation mark at `position` is closed, or the end of the text."""
-    end = position + 1
-    while end < len(text) and text[end] != '"':
-        if text[end] == "{":
-            end = _closing_brace(text, end) + 1
-        else:
-            end += 2 if text[end] == "\\" else 1
-    return end
-
-
-def _closing_brace(text: str, position: int) -> int:
-    depth = 0
-    for match in BRACE_OR_ESCAPE.finditer(text, position):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0:
-            return match.start()
-    raise Unreadable("a brace is opened and not closed")
+def _arxiv_number(fields: Mapping[str, str]) -> str:
+    archive = (fields.get("archiveprefix") or fields.get("eprinttype", "")).lower()
+    eprint = verbatim(fields.get("eprint", ""))
+    if "arxiv" in archive or (not archive and ARXIV_NUMBER.fullmatch(eprint)):
+        return re.sub(r"(?i)^arxiv:", "", eprint)
+    if fields.get("arxiv"):
+        return fields["arxiv"]
+    for name in ("journal", "journaltitle", "volume", "note", "howpublished"):
+        if match := ARXIV_IN_TEXT.search(fields.get(name, "")[:500]):
+            return match[1]
+    return ""

@@ -1,57 +1,70 @@
-"""LaTeX markup in names and titles, converted to plain text."""
+"""LaTeX markup in names and titles, converted to plain text by pylatexenc."""
 
+import functools
+import logging
 import re
-import unicodedata
 
-COMBINING_ACCENTS = {
-    "`": "\u0300",
-    "'": "\u0301",
-    "^": "\u0302",
-    '"': "\u0308",
-    "~": "\u0303",
-    "=": "\u0304",
-    ".": "\u0307",
-    "u": "\u0306",
-    "v": "\u030c",
-    "H": "\u030b",
-    "c": "\u0327",
-    "d": "\u0323",
-    "b": "\u0331",
-    "k": "\u0328",
-    "r": "\u030a",
-}
-LETTERS = {
-    "ss": "ß",
-    "ae": "æ",
-    "AE": "Æ",
-    "oe": "œ",
-    "OE": "Œ",
-    "o": "ø",
-    "O": "Ø",
-    "l": "ł",
-    "L": "Ł",
-    "aa": "å",
-    "AA": "Å",
-    "i": "i",
-    "j": "j",
-}
-ACCENT_PATTERN = re.compile(r"\\([`'^\"~=.]|[uvHcdbkr](?![A-Za-z]))\s*\{?\s*\\?([A-Za-z])\s*\}?")
-LETTER_PATTERN = re.compile(r"\\(ss|ae|AE|oe|OE|aa|AA|[oOlLij])(?![A-Za-z])\s*(\{\})?")
-ESCAPED_PATTERN = re.compile(r"\\([&%$#_{}])")
-COMMAND_PATTERN = re.compile(r"\\[A-Za-z]+\*?\s*")
-BRACE_PATTERN = re.compile(r"(?<!\\)[{}]")
+from pylatexenc.latex2text import (
+    LatexNodes2Text,
+    MacroTextSpec,
+    get_default_latex_context_db,
+)
+from pylatexenc.latexwalker import LatexWalker
+from pylatexenc.latexwalker import get_default_latex_context_db as get_walker_context_db
+from pylatexenc.macrospec import LatexContextDb
+
+MAX_LATEX = 5_000  # characters that are converted at once
+CACHED = 2_000  # texts
+CODES = re.compile(r"[\\$]")
+UNESCAPED = re.compile(r"(?<!\\)[%&#]")  # codes in LaTeX, and mere characters in an abstract
+MONEY = re.compile(r"(?<!\\)\$(?=\s?\d[\d,.]*(?:\s|$|[,;.)-]))")  # no formula
+ESCAPES = re.compile(r"\\([&%$#_{}])")
+COMMANDS = re.compile(r"\\[A-Za-z]+\*?\s*")
+BRACES = re.compile(r"(?<!\\)[{}]")
+DASHES = re.compile(r"---?")
 
 
+@functools.lru_cache(CACHED)  # the names of authors come again and again
 def latex_to_text(latex: str) -> str:
-    """Replaces accents and special letters, removes other markup: G{\\"o}del -> Gödel."""
-    if "\\" in latex:
-        latex = ACCENT_PATTERN.sub(_compose_accent, latex)
-        latex = LETTER_PATTERN.sub(lambda match: LETTERS[match[1]], latex)
-        latex = ESCAPED_PATTERN.sub(r"\1", latex)
-        latex = COMMAND_PATTERN.sub("", latex)
-    latex = BRACE_PATTERN.sub("", latex)
-    return latex.replace("~", " ").replace("---", "–").replace("--", "–")
+    """Replaces accents, special letters and formulas: G{\\"o}del -> Gödel, $\\alpha$ -> α."""
+    if not CODES.search(latex):
+        return _strip_markup(latex)
+    if len(latex) > MAX_LATEX:
+        return "".join(
+            latex_to_text(latex[start : start + MAX_LATEX])
+            for start in range(0, len(latex), MAX_LATEX)
+        )
+    prepared = MONEY.sub(r"\\$", UNESCAPED.sub(r"\\\g<0>", latex))
+    try:
+        nodes, _, _ = LatexWalker(prepared, latex_context=_walker_context()).get_latex_nodes()
+        text = str(_converter().nodelist_to_text(nodes))
+    except (RecursionError, ValueError, IndexError, TypeError, AttributeError):
+        return _strip_markup(latex)
+    stripped = _strip_markup(latex)
+    if 2 * sum(map(str.isalnum, text)) < sum(map(str.isalnum, stripped)):  # it gave up on it
+        return stripped
+    return _strip_markup(text)
 
 
-def _compose_accent(match: re.Match[str]) -> str:
-    return unicodedata.normalize("NFC", match[2] + COMBINING_ACCENTS[match[1]])
+@functools.cache
+def _walker_context() -> LatexContextDb:
+    """Made once: the library makes it anew for each text, which takes most of the time."""
+    return get_walker_context_db()
+
+
+@functools.cache
+def _converter() -> LatexNodes2Text:
+    logging.getLogger("pylatexenc").setLevel(logging.CRITICAL)
+    context = get_default_latex_context_db()
+    macros = [MacroTextSpec(name, simplify_repl=name) for name in ("TeX", "LaTeX", "BibTeX")]
+    macros.append(MacroTextSpec("url", simplify_repl="%s"))
+    context.add_context_category("names", prepend=True, macros=macros)
+    return LatexNodes2Text(latex_context=context, math_mode="text")
+
+
+def _strip_markup(text: str) -> str:
+    if "\\" in text:
+        text = ESCAPES.sub(r"\1", text)
+        text = COMMANDS.sub("", text)
+    text = BRACES.sub("", text)
+    return DASHES.sub("–", text.replace("~", " "))
