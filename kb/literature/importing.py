@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kb.formatting import format_count
 from kb.literature.database import open_library, transaction
 from kb.literature.imports import (
     Import,
@@ -230,7 +231,7 @@ def _file_notes(current: Import, source: TextSource) -> list[str]:
     """What is said about the file as a whole."""
     works = current.records - current.rejected
     missing = [
-        f"{name if name != 'year' else 'years'} weren't found in any of {works:,} records"
+        f"{name if name != 'year' else 'years'} weren't found in any of {format_count(works, 'record')}"
         for name in EXPECTED_FIELDS
         if works and not current.found.get(name) and current.format not in LINK_FORMATS
     ]

@@ -120,12 +120,14 @@ def _depth(text: str, begin: int, end: int) -> int:
 
 
 def _parse_piece(line: int, piece: str) -> Iterator[Found]:
-    if bare := HEAD_WITHOUT_BRACE.search(piece):
+    found: list[Found] = []
+    for bare in HEAD_WITHOUT_BRACE.finditer(piece):
         where = line + piece.count("\n", 0, bare.start())
-        yield where, Unreadable("an entry without an opening brace")
+        found.append((where, Unreadable("an entry without an opening brace")))
     head = HEAD.match(piece)
     if head:
         if head[2].lower() in NO_ENTRIES and not HIDDEN_ENTRY.search(piece):
+            yield from found
             return
         piece = f"{head[1]}@{head[2]}{head[4]}{head[3]}{piece[head.end() :]}"
     try:
@@ -134,7 +136,6 @@ def _parse_piece(line: int, piece: str) -> Iterator[Found]:
         yield line, Unreadable(f"not BibTeX: {error}"[:MAX_HEAD])
         return
     last: RawEntry | None = None
-    found: list[Found] = []
     for block in library.blocks:
         if isinstance(block, ImplicitComment):
             if last and FIELD_AFTER_END.search(block.comment):
@@ -144,7 +145,7 @@ def _parse_piece(line: int, piece: str) -> Iterator[Found]:
         last = result if isinstance(result, RawEntry) else None
         if result:
             found.append((line + max(block.start_line or 0, 0), result))
-    yield from found
+    yield from sorted(found, key=lambda one: one[0])
 
 
 def _read_block(block: Block | None) -> RawEntry | Unreadable | None:

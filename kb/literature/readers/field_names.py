@@ -13,7 +13,7 @@ FIELD_NAMES = {  # compared without capitals, spaces and punctuation; the better
         "titre titulo primarytitle displayname titlefull"
     ),
     "authors": (
-        "authors author authorfullnames authorfullname authornames authorlist creators creator "
+        "authorfullnames authorfullname authors author authornames authorlist creators creator "
         "autoren auteurs auteur autor autores paperauthors firstauthors au"
     ),
     "year": (
@@ -45,6 +45,8 @@ UNUSED = (  # what a work doesn't keep, and nobody misses
     "languageoforiginaldocument pagesfrom sponsors molecularsequencenumbers chemicalscas "
     "tradenames manufacturers fundingdetails fundingtexts"
 )
+
+INITIALS_LAST = re.compile(r"^([^\W\d_]{2,}[^,.]*) ((?:[A-Z]\.-?){1,3})$")
 
 
 def normalize(name: str) -> str:
@@ -84,15 +86,18 @@ def split_names(text: str) -> list[str]:
     parts = [part.strip() for part in re.split(r";| and | & |\|", text)]
     if len(parts) == 1:
         parts = _split_at_commas(parts[0])
-    return [given_name_first(part) for part in parts if part]
+    parts = list(filter(None, parts))
+    if len(parts) > 1 and all(map(INITIALS_LAST.match, parts)):  # Lind O.; Berg A.
+        parts = [INITIALS_LAST.sub(r"\1, \2", part) for part in parts]
+    return [given_name_first(part) for part in parts]
 
 
 def _split_at_commas(text: str) -> list[str]:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) == 1:
         return parts
-    if all(" " in part for part in parts):  # whole names; those with initials have them last
-        return [re.sub(r"^(\S{2,}.*) ((?:[A-Z]\.?-?){1,3})$", r"\1, \2", part) for part in parts]
+    if all(" " in part for part in parts):  # whole names
+        return parts
     if len(parts) > 2 and len(parts) % 2 == 0:  # Lind, O., Berg, A.
         return [f"{family}, {given}" for family, given in zip(parts[::2], parts[1::2], strict=True)]
     return [text] if len(parts) == 2 else parts
