@@ -289,6 +289,8 @@ def pretrain(
         optimizer.step()
         if step % -(-cfg.pretraining // 8) == 0:
             yield dict(step=step, reconstruction_error=wrong)
+        if not rbm.W.isfinite().all():
+            break  # it diverged, and no learning brings it back
     layer = nn.Linear(x.shape[1], cfg.H)
     layer.load_state_dict({"weight": rbm.W.T, "bias": rbm.b})
     return layer

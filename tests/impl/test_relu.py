@@ -27,6 +27,7 @@ from impl.relu import (
     run,
     scaling_gap,
     stepped,
+    trial,
 )
 
 CPU = torch.device("cpu")
@@ -130,3 +131,11 @@ def test_two_names_of_one_unit_differ_in_nothing() -> None:
 def test_a_machine_that_learns_nothing_is_no_beginning() -> None:
     found = judged("pretraining", seeds=3)["pretraining"]
     assert (found.effect, found.verdict) == (0, "not reproduced")
+
+
+@pytest.mark.parametrize("unit", ["rectified", "binary"])
+def test_a_machine_that_diverges_ends_as_a_bad_net_and_not_as_an_error(unit: str) -> None:
+    cfg = replace(SMOKE, pretraining=60)
+    job = dict(arm=f"{unit}, RBM", seed=0, lr=0.1, rbm_rate=1e6)
+    *_, last = trial(cfg, torch.device("cpu"), **job)  # type: ignore[arg-type]
+    assert isinstance(last, dict) and last["val_error"] > 50
