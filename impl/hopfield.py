@@ -113,13 +113,15 @@ CLAIMS = (
 def store_by_projection(V: Tensor) -> Tensor:
     """The weights for which all memories, as long as they are independent, are at rest."""
     s = 2 * V - 1
-    return s.T @ torch.linalg.pinv(s.T)
+    T: Tensor = s.T @ torch.linalg.pinv(s.T)
+    return T
 
 
 def store_one_way(V: Tensor) -> Tensor:
     """Eq. 2 without symmetry: of the two connections between each pair of units one is cut."""
     s = 2 * V - 1
-    return (s.T @ s).triu(1)
+    one_way: Tensor = (s.T @ s).triu(1)
+    return one_way
 
 
 BROKEN: Broken = {

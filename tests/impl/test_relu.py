@@ -1,5 +1,6 @@
 """Noisy rectified units: the sum they stand for, intensity, how a machine learns, broken ideas."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -138,4 +139,4 @@ def test_a_machine_that_diverges_ends_as_a_bad_net_and_not_as_an_error(unit: str
     cfg = replace(SMOKE, pretraining=60)
     job = dict(arm=f"{unit}, RBM", seed=0, lr=0.1, rbm_rate=1e6)
     *_, last = trial(cfg, torch.device("cpu"), **job)  # type: ignore[arg-type]
-    assert isinstance(last, dict) and last["val_error"] > 50
+    assert isinstance(last, dict) and math.isnan(float(last["val_error"]))
