@@ -230,8 +230,9 @@ def _without_details(reason: str) -> str:
 def _file_notes(current: Import, source: TextSource) -> list[str]:
     """What is said about the file as a whole."""
     works = current.records - current.rejected
+    records = format_count(works, "record")
     missing = [
-        f"{name if name != 'year' else 'years'} weren't found in any of {format_count(works, 'record')}"
+        f"{name if name != 'year' else 'years'} weren't found in any of {records}"
         for name in EXPECTED_FIELDS
         if works and not current.found.get(name) and current.format not in LINK_FORMATS
     ]

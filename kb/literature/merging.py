@@ -26,13 +26,13 @@ def title_name(title: str) -> str:
 
     Different works may have the same one: see `is_same_work`.
     """
-    words = _title_words(title)
+    words = title_words(title)
     return f"title:{' '.join(words)}" if len(words) >= MIN_TITLE_WORDS else ""
 
 
 def title_names(work: Work) -> list[str]:
     """The names from the title: with the first author (a short one with the year, too), alone."""
-    words = _title_words(work.title)
+    words = title_words(work.title)
     name = f"title:{' '.join(words)}"
     author = surname(work)
     if len(words) < MIN_TITLE_WORDS:
@@ -40,7 +40,7 @@ def title_names(work: Work) -> list[str]:
     return [f"{name}|{author}", name] if author else [name]
 
 
-def _title_words(title: str) -> list[str]:
+def title_words(title: str) -> list[str]:
     return re.findall(r"\w+", title.lower() if title.isascii() else casefold_ascii(title))
 
 
@@ -97,7 +97,7 @@ def merge_works(old: Work, new: Work, corrects: bool = False) -> Work:
 def _differs(name: str, was: object, now: object) -> bool:
     """Whether a value is another one, not the same with other capitals or abbreviations."""
     if name == "title":
-        return _title_words(str(was)) != _title_words(str(now))
+        return title_words(str(was)) != title_words(str(now))
     if isinstance(was, Sequence) and isinstance(now, Sequence) and name == "authors":
         return _surnames(was)[: len(now)] != _surnames(now)
     return str(was).casefold() != str(now).casefold()

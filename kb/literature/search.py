@@ -3,15 +3,18 @@
 import heapq
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kb.literature.database import row_to_work
-from kb.literature.matching import hash_name, identifier_names, title_name
+from kb.literature.matching import hash_name, title_name
+from kb.literature.milestones import milestones_by_identifier, recognise
 from kb.literature.snippet import Snippet, make_snippet
 from kb.search.query_language import BadQuery, Query, Term, parse
 from kb.search.sql import quote_phrase
+
+__all__ = ["Answer", "WorkHit", "milestones_by_identifier", "read_hit", "search_works"]
 
 QUALIFIERS = ("year", "author", "has", "sort")  # the others ask for what only the timeline has
 COLUMN_WEIGHTS = "10, 4, 2, 1"  # title, people, venue, abstract
@@ -85,19 +88,9 @@ def search_works(
     select = _select_matches if conditions.required else _select_filtered
     counts, ids = select(connection, conditions, parsed.sort_order(), max(limit, 0))
     words = [term.value for term in parsed.words()]
-    hits = [_read_hit(connection, id, words, milestones or {}) for id in ids]
+    found = [read_hit(connection, id, words, milestones or {}) for id in ids]
+    hits = [hit for hit in found if hit]
     return Answer(hits, counts.total(), _count_facets(connection, counts))
-
-
-def milestones_by_identifier(milestones: Iterable[Any]) -> dict[int, str]:
-    """From the hashes of DOI, arXiv number and title to the id of the milestone that has them."""
-    by_identifier: dict[int, str] = {}
-    for row in milestones:
-        names = [title_name(row.title)]
-        names += [f"doi:{row.entry['doi'].lower()}"] if row.entry.get("doi") else []
-        names += [f"arxiv:{row.entry['arxiv']}"] if row.entry.get("arxiv") else []
-        by_identifier |= {hash_name(name): row.id for name in names if name}
-    return by_identifier
 
 
 def _check_qualifiers(query: Query) -> None:
@@ -198,14 +191,17 @@ def _select_filtered(
     return counts, [id for (id,) in rows]
 
 
-def _read_hit(
+def read_hit(
     connection: sqlite3.Connection, id: int, words: Sequence[str], milestones: Mapping[int, str]
-) -> WorkHit:
+) -> WorkHit | None:
+    """A work, and around which words it matches; None if another process has removed it."""
     row = connection.execute("SELECT * FROM work WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        return None
     people = row[2]
     work = row_to_work(row)
     urls = connection.execute("SELECT url FROM code WHERE work = ? ORDER BY url", (id,))
-    hashes = [hash_name(name) for name in (*identifier_names(work), title_name(work.title))]
+    by_title = milestones.get(hash_name(title_name(work.title)))
     snippets = [make_snippet(text, words) for text in (work.abstract, work.title)]
     return WorkHit(
         id=id,
@@ -217,7 +213,7 @@ def _read_hit(
         arxiv=work.arxiv,
         url=work.url,
         code=tuple(url for (url,) in urls),
-        milestone=next((milestones[hash] for hash in hashes if hash in milestones), None),
+        milestone=recognise(work, milestones) or by_title,
         snippet=next((snippet for snippet in snippets if len(snippet) > 1), []),
     )
 

@@ -5,6 +5,8 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import networkx as nx
@@ -14,7 +16,10 @@ from hypothesis import strategies as st
 
 from kb import loader, paths
 from kb.exports import FORMATS
-from kb.exports.bibtex import escape_tex
+from kb.exports.bibtex import escape_tex, venue_type
+from kb.literature import database, importing
+from kb.literature.milestones import milestones_by_identifier
+from kb.literature.search import search_works
 
 ENTRIES = [
     milestone.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -86,6 +91,48 @@ def test_bibtex_is_escaped() -> None:
         assert escaped in text
     first_lines = re.findall(r"(?m)^@\w+\{[a-z0-9-]+,$", FORMATS["bibtex"](ENTRIES))
     assert len(first_lines) == len(ENTRIES)
+
+
+@pytest.mark.parametrize(
+    ("venue", "expected"),
+    [
+        ("ICML 2006, 369-376", "inproceedings"),
+        ("arXiv 1512.03385; CVPR 2016, 770-778", "inproceedings"),
+        ("CVPR 2014, 580-587; arXiv:1311.2524", "inproceedings"),
+        ("Proceedings of the 1988 Connectionist Models Summer School, 21-28", "inproceedings"),
+        ("NeurIPS 2021 Workshop on Deep Generative Models", "inproceedings"),
+        ("Proceedings of the IEEE 86(11), 2278-2324", "article"),
+        ("Proceedings of the National Academy of Sciences 79(8), 2554-2558", "article"),
+        ("Journal of Machine Learning Research 15, 1929-1958", "article"),
+        ("Nature 323, 533-536", "article"),
+        ("PhD thesis, Harvard University", "phdthesis"),
+        ("Diploma thesis, Technische Universität München", "mastersthesis"),
+        ("ICS Report 8604", "techreport"),
+        ("arXiv 1301.3781", "misc"),
+        ("Blog post", "misc"),
+    ],
+)
+def test_the_type_of_an_entry_is_that_of_its_venue(venue: str, expected: str) -> None:
+    assert venue_type(venue) == expected
+
+
+def test_volume_and_pages_have_their_fields() -> None:
+    entry = HOSTILE | {"venue": "Neural Computation 9(8), 1735-1780"}
+    text = FORMATS["bibtex"]([entry])
+    for field in ("journal = {Neural Computation}", "volume = {9}", "number = {8}"):
+        assert field in text
+    assert "pages = {1735--1780}" in text
+    assert "booktitle = {ICML 2006}" in FORMATS["bibtex"]([HOSTILE | {"venue": "ICML 2006, 1-8"}])
+
+
+def test_our_own_bibtex_brought_back_is_all_of_our_milestones(tmp_path: Path) -> None:
+    (tmp_path / "milestones.bib").write_text(FORMATS["bibtex"](ENTRIES), encoding="utf-8")
+    done = importing.import_file(tmp_path / "milestones.bib", home=tmp_path)
+    assert (done.added, done.merged, done.rejected) == (len(ENTRIES), 0, 0)
+    rows = [SimpleNamespace(id=entry["id"], entry=entry) for entry in ENTRIES]
+    known = milestones_by_identifier(rows)
+    hits = search_works(database.open_library(tmp_path), "", len(ENTRIES), known).hits
+    assert {hit.milestone for hit in hits} == {entry["id"] for entry in ENTRIES}
 
 
 @given(st.text())
