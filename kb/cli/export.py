@@ -18,6 +18,11 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
     )
     verb.add_argument("query", nargs="*", help="as for `kb search` (without it: all milestones)")
     verb.add_argument("--format", choices=FORMATS, default="json")
+    verb.add_argument(
+        "--outside",
+        action="store_true",
+        help="the imported works that the query finds instead: json, csv or bibtex",
+    )
     verb = add_verb(
         query_database,
         "sql",
@@ -43,6 +48,9 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
 
 
 def export_milestones(args: argparse.Namespace) -> None:
+    if args.outside:
+        _export_works(args)
+        return
     from kb import db, exports
     from kb.search import search
 
@@ -54,6 +62,20 @@ def export_milestones(args: argparse.Namespace) -> None:
         rows = [row for row in rows if row.id in matching]
     export = exports.FORMATS["json" if args.json else args.format]
     print(export([row.entry for row in rows]))
+
+
+def _export_works(args: argparse.Namespace) -> None:
+    from kb.literature import database, exporting
+
+    name = "json" if args.json else args.format
+    if name not in exporting.FORMATS:
+        raise shell.CommandError(
+            f"imported works have no {name}; there are {', '.join(exporting.FORMATS)}"
+        )
+    connection = database.open_library()
+    for text in exporting.export_works(connection, " ".join(args.query), name):
+        print(text, end="")
+    print()
 
 
 def query_database(args: argparse.Namespace) -> None:

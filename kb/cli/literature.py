@@ -11,6 +11,8 @@ from kb.cli import shell
 from kb.formatting import format_count
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from kb.literature.imports import Import
 
 MAX_CHANGES = 20  # sentences about changed works that are printed
@@ -160,6 +162,23 @@ def search_literature(args: argparse.Namespace) -> None:
         if hit.milestone:
             print(f"      on the timeline: {hit.milestone}")
     print(f"{format_count(answer.total, 'imported work')}, not curated", file=sys.stderr)
+
+
+def print_related(engine: "Engine", milestone: str) -> None:
+    """Prints which imported works are the milestone, and which mention it, if there are any."""
+    from kb import db
+    from kb.literature import related
+
+    rows = db.milestones(engine)
+    row = next(row for row in rows if row.id == milestone)
+    found = related.related_works(row, rows)
+    if found.same or found.mentions:
+        print("\nImported literature")
+    for title, hits in {"is it": found.same, "mentions it": found.mentions}.items():
+        for hit in hits:
+            print(f"  {title:<12} {hit.year or '    '}  {hit.title}")
+    if found.total > len(found.mentions):
+        print(f"  and {found.total - len(found.mentions):,} more: kb search --outside")
 
 
 def hit_as_json(hit: Any) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def show_milestone(args: argparse.Namespace) -> None:
     print("\nSources")
     for source in entry["sources"]:
         print(f"  {source['url']}")
+    literature.print_related(engine, args.id)
 
 
 def _print_neighbours(engine: "Engine", milestone: str) -> None:

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kb.literature.matching import hash_name
-from kb.literature.merging import MIN_TITLE_WORDS, identifier_names, surname, title_words
+from kb.literature.merging import (
+    MAX_YEARS_APART,
+    MIN_TITLE_WORDS,
+    identifier_names,
+    surname,
+    title_words,
+)
 from kb.literature.works import Work, find_doi, find_year
 
 
@@ -14,9 +20,9 @@ def milestones_by_identifier(milestones: Iterable[Any]) -> dict[int, str]:
     """From the hash of each name that only one milestone has to the id of that milestone."""
     names: dict[int, set[str]] = {}
     for row in milestones:
-        for work in milestone_works(row.entry):
-            for name in milestone_names(work):
-                names.setdefault(hash_name(name), set()).add(row.id)
+        of_row = {name for work in milestone_works(row.entry) for name in milestone_names(work)}
+        for name in of_row:
+            names.setdefault(hash_name(name), set()).add(row.id)
     return {hash: next(iter(ids)) for hash, ids in names.items() if len(ids) == 1}
 
 
@@ -24,17 +30,19 @@ def milestone_works(entry: dict[str, Any]) -> list[Work]:
     """The milestone as others would cite it: with each of its addresses, by people or by makers."""
     people = [entry.get("authors", []), entry.get("makers", [])]
     addresses = [entry.get("url", ""), entry.get("repository", "")]
+    year = find_year(entry["date"]) or 0
     return [
         Work(
             entry["title"],
             authors=tuple(authors),
-            year=find_year(entry["date"]),
+            year=year + apart,
             doi=find_doi(entry.get("doi") or ""),
             arxiv=entry.get("arxiv") or "",
             url=url or "",
         )
         for authors in (list(filter(None, people)) or [[]])
         for url in addresses
+        for apart in range(-MAX_YEARS_APART, MAX_YEARS_APART + 1)
     ]
 
 

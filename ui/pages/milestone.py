@@ -9,6 +9,7 @@ import streamlit as st
 from kb import db, graph, implementations
 from kb.graph import Step
 from kb.implementations import Implementation
+from kb.literature import related
 from kb.runs import launcher, store
 from kb.tables import MilestoneRow
 from ui import (
@@ -63,6 +64,7 @@ def show() -> None:
         _show_runs(implementation)
         code_view.show_code(entry, implementation)
     _show_sources(entry)
+    _show_literature(row)
     if implementation and auth.may_launch():
         _prepare_run()
 
@@ -169,3 +171,17 @@ def _show_sources(entry: dict[str, Any]) -> None:
     for source in entry["sources"]:
         note = f": {escape_markdown(source['note'])}" if source.get("note") else ""
         st.markdown(f"- {safe_link(source['url'])}{note} :gray[(read {source['read']})]")
+
+
+def _show_literature(row: MilestoneRow) -> None:
+    """Shows which of the imported works are this milestone, and which mention it."""
+    found = related.related_works(row, cache.milestones().values())
+    if not found.same and not found.mentions:
+        return
+    st.header("In the imported literature", anchor="literature")
+    for title, hits in {"Is this milestone": found.same, "Mentions it": found.mentions}.items():
+        for hit in hits:
+            work = ", ".join(filter(None, [hit.title, str(hit.year or "")]))
+            st.markdown(f"- {title}: {escape_markdown(work)} {safe_link(hit.url)}")
+    if found.total > len(found.mentions):
+        st.caption(f"{found.total:,} of the imported works mention it; Explore finds them.")

@@ -83,7 +83,8 @@ def split_names(text: str) -> list[str]:
     """The people of one cell: `Lind, Ola; Berg, A`, `Ola Lind and A Berg`, `Lind O., Berg A.`."""
     text = " ".join(text.split())
     text = re.sub(r" \(\d{5,}\)", "", text)  # Scopus adds the number of an author
-    parts = [part.strip() for part in re.split(r";| and | & |\|", text)]
+    separators = r";" if ";" in text else r" and | & |\|"
+    parts = [part.strip() for part in re.split(separators, text)]
     if len(parts) == 1:
         parts = _split_at_commas(parts[0])
     parts = list(filter(None, parts))

@@ -43,7 +43,7 @@ def latex_to_text(latex: str) -> str:
     stripped = _strip_markup(latex)
     if 2 * sum(map(str.isalnum, text)) < sum(map(str.isalnum, stripped)):  # it gave up on it
         return stripped
-    return _strip_markup(text)
+    return text
 
 
 @functools.cache
