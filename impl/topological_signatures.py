@@ -103,7 +103,7 @@ class Config:
 
 PAPER = Config()
 FULL = replace(PAPER, data="auto", side=48, K=16, nu=0.1, batch=100, updates=600)
-QUICK = replace(FULL, side=32, K=8, across=(3, 5, 7), lrs=(0.01,), updates=250, pairs=50, seeds=7)
+QUICK = replace(FULL, side=32, K=8, across=(3, 5), lrs=(0.01,), updates=250, pairs=50)
 SMOKE = replace(
     QUICK, data="digits", images=100, K=2, across=(2,), sharpness=(2.0,), H=8, updates=4, pairs=3,
     seeds=2,
