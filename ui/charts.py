@@ -1,5 +1,9 @@
-"""Curves of a run: the mean over the seeds, with each seed as a faint line behind it."""
+"""Curves of a run: the mean over the seeds, with each seed as a faint line behind it.
 
+A colour is a side of the comparison, a pattern of the line a setting that was tried for it.
+"""
+
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,8 +15,13 @@ from kb.runs.curves import Series, build_curves
 from ui.escape import escape_markdown
 
 PALETTE = ["#3b82c4", "#e07b39", "#2f9e77", "#a56cc1", "#c9a227", "#d1495b"]
+DASHES = [[1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [4, 1], [1, 3]]
 SMOOTHING_SPAN = 10  # points of the exponential moving average
 MAX_POINTS = 4000  # more than a screen can show; a longer curve is thinned evenly
+MAX_MARKED = 40  # steps of a curve whose points are marked
+MAX_TICKS = 8
+COLUMNS = ["measure", "series", "setting", "seed", "step", "value"]
+WORDS = {"lr": "learning rate", "rate": "learning rate", "std": "standard deviation"}
 
 
 def draw_curves(rows: list[dict[str, Any]], key: str) -> None:
@@ -61,28 +70,37 @@ def measures_with_curves(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Every point of every curve that has more than one.
+    """Every point of the measures that have a curve: more than one point with the same labels.
 
-    The columns are measure, series, seed, step and value; curves of one measure with the same
-    series differ only by their seed.
+    Curves of one measure with the same series and setting differ only by their seed. The first
+    point of a side is shown, too, when the other side has a curve already.
     """
-    curves = {
-        name: curve
-        for name, curve in build_curves(row for row in rows if "step" in row).items()
-        if len(curve) > 1
-    }
+    curves = build_curves(_without_data(row) for row in rows if "step" in row)
+    measures = {name.measure for name, curve in curves.items() if len(curve) > 1}
+    curves = {name: curve for name, curve in curves.items() if name.measure in measures}
     common = _common_labels(curves)
     records = []
     for name, curve in curves.items():
-        labels = [
-            f"n={value}" if label == "n" else value
-            for label, value in name.labels
-            if label != "seed" and (label, value) not in common[name.measure]
-        ]
-        series = ", ".join(labels) or name.measure
-        seed = dict(name.labels).get("seed", "")
-        records += [(name.measure, series, seed, step, value) for step, value in curve]
-    return pd.DataFrame(records, columns=["measure", "series", "seed", "step", "value"])
+        own = {k: v for k, v in name.labels if (k, v) not in common[name.measure]}
+        setting, seed = _setting_in_words(own.pop("setting", "")), own.pop("seed", "")
+        series = ", ".join(f"{v} examples" if k == "n" else v for k, v in own.items())
+        series, setting = (series, setting) if series else (setting, "")
+        labels = (name.measure, series or name.measure.replace("_", " "), setting, seed)
+        records += [(*labels, step, value) for step, value in curve]
+    return pd.DataFrame(records, columns=COLUMNS)
+
+
+def _without_data(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without the name of its data set, which only the last row of a trial may have."""
+    return {name: value for name, value in row.items() if name != "data"}
+
+
+def _setting_in_words(setting: str) -> str:
+    """ "lr 0.1" becomes "learning rate 0.1"."""
+    parts = (part.partition(" ") for part in setting.split(", "))
+    return ", ".join(
+        f"{WORDS.get(name, name.replace('_', ' '))}{space}{value}" for name, space, value in parts
+    )
 
 
 def _common_labels(names: Iterable[Series]) -> dict[str, set[tuple[str, str]]]:
@@ -96,10 +114,21 @@ def _common_labels(names: Iterable[Series]) -> dict[str, set[tuple[str, str]]]:
 
 def _smoothed(points: pd.DataFrame) -> pd.DataFrame:
     """The points with the exponential moving average of their curve as value."""
-    curves = points.sort_values("step").groupby(["series", "seed"])["value"]
+    curves = points.sort_values("step").groupby(["series", "setting", "seed"])["value"]
     return points.assign(
         value=curves.transform(lambda curve: curve.ewm(span=SMOOTHING_SPAN).mean())
     )
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Steps to name on the axis: multiples of 1, 2 or 5 times a power of ten, at most eight."""
+    if not high > low:
+        return [low]
+    size = 10.0 ** math.floor(math.log10((high - low) / MAX_TICKS))
+    step = next(s for s in (size, 2 * size, 5 * size, 10 * size) if (high - low) / s <= MAX_TICKS)
+    step = max(1.0, step)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [step * n for n in range(first, last + 1)]
 
 
 def _chart(points: pd.DataFrame, *, log: bool) -> Any:
@@ -108,23 +137,47 @@ def _chart(points: pd.DataFrame, *, log: bool) -> Any:
         points = points.iloc[::stride]
     if log:
         points = points[points["value"] > 0]
-    x = alt.X("step:Q", title="step", axis=alt.Axis(grid=False, tickMinStep=1))
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
-    # Otherwise the legend has the faint lines of the seeds, and in one row it can be too wide.
-    legend = alt.Legend(orient="top", columns=2, symbolOpacity=1, symbolStrokeWidth=2.5)
-    color = alt.Color("series:N", title=None, scale=alt.Scale(range=PALETTE), legend=legend)
+    value = alt.Y("value:Q", title=None, scale=scale)
+    mean = alt.Y("mean(value):Q", title=None, scale=scale)
+    sides = {"x": _x(points["step"]), "color": _color(points), "strokeDash": _dash(points)}
     base = alt.Chart(points)
     seeds = base.mark_line(opacity=0.25, strokeWidth=1).encode(
-        x, alt.Y("value:Q", title=None, scale=scale), color, detail="seed:N"
+        y=value, detail=["seed:N", "setting:N"], **sides
     )
-    mean = base.mark_line(strokeWidth=2.5).encode(
-        x,
-        alt.Y("mean(value):Q", title=None, scale=scale),
-        color,
+    is_short = points["step"].nunique() <= MAX_MARKED
+    marks: Any = alt.OverlayMarkDef(size=18) if is_short else False
+    means = base.mark_line(strokeWidth=2.5, point=marks).encode(
+        y=mean,
         tooltip=[
-            "series:N",
+            alt.Tooltip("series:N", title="side"),
+            "setting:N",
             "step:Q",
             alt.Tooltip("mean(value):Q", format=".4g", title="mean over seeds"),
         ],
+        **sides,
     )
-    return alt.layer(seeds, mean).properties(height=300)
+    return alt.layer(seeds, means).properties(height=300)
+
+
+def _x(steps: Any) -> alt.X:
+    low, high = (float(steps.min()), float(steps.max())) if len(steps) else (0.0, 1.0)
+    axis = alt.Axis(grid=False, values=round_ticks(low, high), format=",d")
+    return alt.X("step:Q", title="step", axis=axis, scale=alt.Scale(domain=[low, high], nice=False))
+
+
+def _color(points: pd.DataFrame) -> alt.Color:
+    # Otherwise the legend has the faint lines of the seeds, and in one row it can be too wide.
+    legend = alt.Legend(orient="top", columns=2, symbolOpacity=1, symbolStrokeWidth=2.5)
+    domain = list(dict.fromkeys(points["series"]))
+    colors = [PALETTE[index % len(PALETTE)] for index in range(len(domain))]
+    scale = alt.Scale(domain=domain, range=colors)
+    return alt.Color("series:N", title=None, scale=scale, legend=legend)
+
+
+def _dash(points: pd.DataFrame) -> alt.StrokeDash:
+    domain = list(dict.fromkeys(points["setting"]))
+    legend = alt.Legend(orient="top", columns=2, symbolOpacity=1) if len(domain) > 1 else None
+    dashes = [DASHES[index % len(DASHES)] for index in range(len(domain))]
+    scale = alt.Scale(domain=domain, range=dashes)
+    return alt.StrokeDash("setting:N", title=None, scale=scale, legend=legend)

@@ -1,57 +1,38 @@
-"""Claims as cards with their figures, and all of them in one chart."""
+"""Claims as cards, and the most important one of several as a line above a page."""
 
 import html
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 import streamlit as st
 
+from kb.formatting import format_count, format_outcomes
 from kb.results import SUPPORTING
-from ui import format, html_parts, navigation
-from ui.claim_status import ClaimStatus
+from ui import claim_figures, claim_reasons, format, html_parts, navigation
+from ui.claim_sides import UNNAMED, sides_of
+from ui.claim_status import ClaimStatus, count_outcomes
 
-KIND_NOTES = {
-    "ours": "A comparison of ours: another rival or another measure than the paper's.",
-    "identity": "An identity: mathematics or a count, which holds or fails.",
-}
-RATIO_TICKS = {0: "¼", 25: "½", 50: "1", 75: "2", 100: "4"}  # percent of the width: ratio
+OURS_NOTE = "A comparison of ours: another rival or another measure than the paper's."
 
 
-def ratio_chart(statuses: Sequence[ClaimStatus], name: Callable[[str], str]) -> str:
-    """HTML of a chart of the ratio of idea to baseline, published and measured, from 1/4 to 4.
-
-    `name` gives the name of a milestone from its id. Empty if no claim has ratios.
-    """
-    rows = [_ratio_row(status, name) for status in statuses if status.ratios]
-    if not rows:
-        return ""
-    ticks = "".join(f'<small style="left: {x}%">{tick}</small>' for x, tick in RATIO_TICKS.items())
-    head = f'<span></span><div class="kb-scale">{ticks}</div><small>paper → measured</small>'
-    return f'<div class="kb-ratios">{head}{"".join(rows)}</div>'
-
-
-def _ratio_row(status: ClaimStatus, name: Callable[[str], str]) -> str:
-    assert status.ratios
-    published, measured = status.ratios
-    start, end = (
-        min(100.0, max(0.0, 50 + 25 * math.log2(ratio))) for ratio in (published, measured)
-    )
-    label = f"{name(status.claim.milestone)}: {status.claim.id.replace('-', ' ')}"
-    css_class = html_parts.verdict_class(status.outcome)
-    mark = f'<b class="{css_class}">{html_parts.VERDICT_MARKS.get(status.outcome, "")}</b>'
-    return (
-        f'<span title="{html.escape(status.claim.says)}">{mark} {html.escape(label)}</span>'
-        f"{html_parts.step_html(start, end)}<small>{published:.2g} → {measured:.2g}</small>"
-    )
+def show_claims(statuses: Sequence[ClaimStatus]) -> None:
+    """Shows each claim in a box, those that mathematics decides after the comparisons."""
+    comparisons = [status for status in statuses if status.kind != "identity"]
+    identities = [status for status in statuses if status.kind == "identity"]
+    _show_boxes(comparisons)
+    if identities:
+        st.html(
+            '<p class="kb-group"><b>Identities</b> '
+            "Mathematics or counts: each holds or fails, whatever the machine.</p>"
+        )
+        _show_boxes(identities)
 
 
-def show_claims(statuses: Iterable[ClaimStatus]) -> None:
-    """Shows each claim in a box.
+def _show_boxes(statuses: Iterable[ClaimStatus]) -> None:
+    """A claim that was measured here has a link to its run, which is an element of its own.
 
-    A claim that was measured here has a link to its run, which must be an element of its own. The
-    claims between two of those are one element: the claims page has a hundred and fifty.
+    The claims between two of those are one element.
     """
     for has_run, group in groupby(statuses, key=lambda status: status.run is not None):
         if not has_run:
@@ -72,26 +53,28 @@ def _show_measured_claim(status: ClaimStatus) -> None:
 
 
 def card_html(status: ClaimStatus) -> str:
-    """The verdict, the claim, the figures as a table and a chart, and how reliable they are."""
+    """The verdict, the claim, the figures as a table and a picture, and why the verdict is so."""
     claim = status.claim
-    source = html_parts.RECORD if status.is_from_record else html_parts.THIS_MACHINE
-    figures = html_parts.figures_html(claim, status.verdict, source)
-    chart = html_parts.dumbbell_html(claim, status.verdict, source)
-    notes = "".join(f"<small>{html.escape(note)}</small>" for note in _notes(status))
-    claim_text = f"<p>{html.escape(claim.says)} <small>{html.escape(claim.where)}</small></p>"
-    verdict = html_parts.verdict_html(status.outcome)
     fragile = status.recorded is not None and status.recorded.is_fragile
     mark = '<span class="kb-fragile">fragile</span>' if fragile else ""
+    notes = "".join(f"<small>{html.escape(note)}</small>" for note in _notes(status))
     return (
-        f'<div class="kb-claim"><div>{verdict}{mark}</div>{claim_text}{figures}{chart}{notes}</div>'
+        f'<div class="kb-claim"><div>{html_parts.verdict_html(status.outcome)}{mark}</div>'
+        f"<p>{html.escape(claim.says)} <small>{html.escape(claim.where)}</small></p>"
+        f"{claim_figures.figures_html(status)}{claim_figures.dumbbell_html(status)}"
+        f"{claim_figures.missing_html(status)}"
+        f"<p>{html.escape(claim_reasons.explain(status.verdict))}</p>{notes}</div>"
     )
 
 
 def _notes(status: ClaimStatus) -> Iterator[str]:
     verdict, recorded = status.verdict, status.recorded
-    if verdict and verdict.kind in KIND_NOTES:
-        yield KIND_NOTES[verdict.kind]
-    if verdict and verdict.note:
+    if verdict and verdict.kind == "ours":
+        yield OURS_NOTE
+    is_told = verdict is not None and (
+        verdict.measured is None or claim_reasons.has_decisive_note(verdict)
+    )
+    if verdict and verdict.note and not is_told:
         yield f"{verdict.note[0].upper()}{verdict.note[1:]}."
     if not recorded:
         return
@@ -110,3 +93,47 @@ def _notes(status: ClaimStatus) -> Iterator[str]:
         block = recorded.block
         origin = f"{block['measured']}, {block['environment']['device_name']}"
         yield f"From the repository's record: quick preset, {origin}. Not measured here yet."
+
+
+def headline_html(statuses: Sequence[ClaimStatus]) -> str:
+    """The verdict of the most important claim in a line; the others are counted.
+
+    That is the first of the paper's own comparisons that was measured, else the first claim.
+    """
+    if not statuses:
+        return ""
+    measured = [status for status in statuses if status.verdict and status.verdict.low is not None]
+    first = next((status for status in measured if status.kind == "paper"), statuses[0])
+    others = count_outcomes(status for status in statuses if status is not first)
+    rest = ""
+    if others:
+        claims = format_count(sum(others.values()), "other claim")
+        rest = f" <small>{claims}: {html.escape(format_outcomes(others))}.</small>"
+    mark = html_parts.VERDICT_MARKS.get(first.outcome, "")
+    css_class = html_parts.verdict_class(first.outcome)
+    return (
+        f'<p class="kb-headline"><b class="{css_class}">{mark} {html.escape(first.outcome)}</b> '
+        f"{html.escape(first.claim.says)}<br>{html.escape(_figures(first))}{rest}</p>"
+    )
+
+
+def _figures(status: ClaimStatus) -> str:
+    """ "Published: dropout 1.35, standard 1.6, % test error. Measured here: ..." """
+    published, verdict = status.claim.published or {}, status.verdict
+    parts = []
+    if published.get("idea") is not None:
+        figures = (published["idea"], published.get("baseline"), published.get("unit", ""))
+        parts.append(("Published", *figures))
+    if verdict and verdict.measured is not None:
+        name = "In the record" if status.is_from_record else "Measured here"
+        parts.append((name, verdict.measured, verdict.baseline, verdict.unit))
+    sides = sides_of(status.claim.implementation, status.claim.id)
+    names = (f"{sides.idea} ", f"{sides.rival} ") if sides != UNNAMED else ("", "compared with ")
+    if status.kind == "identity":
+        names = ("", "expected ")
+    sentences = []
+    for name, idea, rival, unit in parts:
+        other = "" if rival is None else f", {names[1]}{format.number(rival)}"
+        unit = f" ({unit})" if unit else ""
+        sentences.append(f"{name}: {names[0]}{format.number(idea)}{other}{unit}.")
+    return " ".join(sentences)

@@ -1,6 +1,6 @@
 """The verdict that counts for a claim: of the newest run on this machine, else of the record."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -9,7 +9,8 @@ from kb import db, results
 from kb.results import RecordedVerdict
 from kb.runs import store
 from kb.tables import ClaimRow, Run, RunVerdict
-from ui import cache, format
+from ui import cache, claim_reasons, format
+from ui.html_parts import VERDICT_MARKS
 
 NOT_MEASURED = "not measured"
 
@@ -46,24 +47,38 @@ class ClaimStatus:
 
     @property
     def ratios(self) -> tuple[float, float] | None:
-        """Idea divided by baseline, as published and as measured.
+        """How many times better the idea is than its rival, as published and as measured.
 
-        None if a figure is missing or not positive, for a comparison of ours, for an identity,
-        which has no baseline, and for logarithms, whose ratio means nothing.
+        None if a figure is missing or not positive, if the verdict doesn't say which values are
+        better, for a comparison of ours, for an identity, which has no rival, and for logarithms,
+        whose ratio means nothing.
         """
         published, verdict = self.claim.published or {}, self.verdict
         if verdict is None or verdict.low is None or "logarithm" in verdict.unit:
             return None
         if verdict.kind != "paper":
             return None  # another measure than the published one
-        figures = (
-            *(published.get("idea"), published.get("baseline")),
-            *(verdict.measured, verdict.baseline),
+        direction = claim_reasons.direction(verdict)
+        published_direction = claim_reasons.published_direction(published, direction)
+        as_published = _times_better(
+            published.get("idea"), published.get("baseline"), published_direction
         )
-        if not all(figure and figure > 0 for figure in figures):
-            return None
-        idea, baseline, measured, measured_baseline = map(float, figures)  # type: ignore[arg-type]
-        return idea / baseline, measured / measured_baseline
+        measured = _times_better(verdict.measured, verdict.baseline, direction)
+        return (as_published, measured) if as_published and measured else None
+
+
+def _times_better(
+    idea: float | None, rival: float | None, direction: claim_reasons.Direction | None
+) -> float | None:
+    if not idea or not rival or idea < 0 or rival < 0 or direction is None:
+        return None
+    return idea / rival if direction == "higher" else rival / idea
+
+
+def count_outcomes(statuses: Iterable[ClaimStatus]) -> dict[str, int]:
+    """How many claims have each outcome, in the order of the outcomes."""
+    outcomes = [status.outcome for status in statuses]
+    return {name: outcomes.count(name) for name in VERDICT_MARKS if name in outcomes}
 
 
 def claim_statuses(claims: Sequence[ClaimRow]) -> list[ClaimStatus]:

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from kb import implementations
+from kb.formatting import format_count
 from kb.implementations import Implementation, Setting
 from kb.runs import store, submission
 from kb.tables import Run
@@ -13,6 +14,7 @@ from ui import auth, cache, errors, navigation
 from ui.escape import escape_markdown
 
 DEFAULT_PRESET = "quick"
+LOOKED_AT = 20  # newest runs, for how long the next will take
 PRESET_HINTS = {
     "smoke": "seconds; only shows that the code runs",
     "quick": "about a minute",
@@ -41,11 +43,29 @@ def show_form(implementation: Implementation) -> None:
                 setting.name: _setting_field(setting, shown[setting.name], implementation, preset)
                 for setting in implementation.settings
             }
-        submitted = st.form_submit_button("Run", type="primary", icon=":material/play_arrow:")
+        submitted = st.form_submit_button("Run", icon=":material/play_arrow:")
     auth.show_account()
     if submitted:
         changes = {name: text for name, text in texts.items() if text != _to_text(defaults[name])}
         _submit(implementation, preset, changes, device)
+
+
+def show_quick_button(implementation: Implementation) -> None:
+    """Shows a button that starts the default preset; nothing to who may not start runs."""
+    if not auth.may_launch():
+        return
+    label = f"Run it: {_expected_time(implementation)}"
+    if st.button(label, type="primary", icon=":material/play_arrow:", key="quick-run"):
+        _submit(implementation, DEFAULT_PRESET, {}, "auto")
+
+
+def _expected_time(implementation: Implementation) -> str:
+    """How long the default preset takes: as long as the newest run of it on this machine."""
+    for run in store.latest(cache.engine(), implementation=implementation.name, limit=LOOKED_AT):
+        if run.preset == DEFAULT_PRESET and not run.changes and run.status == "succeeded":
+            seconds = (run.finished or 0) - (run.started or 0)
+            return f"about {format_count(max(1, round(seconds / 60)), 'minute')}"
+    return PRESET_HINTS[DEFAULT_PRESET]
 
 
 def _template_run(implementation: Implementation) -> Run | None:
@@ -86,7 +106,8 @@ def _setting_field(
     setting: Setting, value: Any, implementation: Implementation, preset: str
 ) -> str:
     """A field for a setting; its text is parsed as that of `kb run --set`."""
-    about = f"{setting.type}; {escape_markdown(setting.comment)}"
+    words = filter(None, (setting.type, setting.range, setting.comment))
+    about = escape_markdown("; ".join(words))
     key = f"{implementation.name}-{preset}-{setting.name}"
     return str(st.text_input(setting.name, _to_text(value), help=about, key=key))
 

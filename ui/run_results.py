@@ -11,6 +11,26 @@ from ui.claim_status import ClaimStatus
 from ui.escape import escape_markdown
 
 
+def show_headline(run: Run) -> None:
+    """Shows the verdict of the run's most important claim, as soon as there is one."""
+    if run.preset == "smoke":
+        return
+    claims = _claims(run)
+    statuses = [
+        ClaimStatus(claims[verdict.claim], verdict, run, None)
+        for verdict in store.verdicts(cache.engine(), run.id)
+        if verdict.claim in claims
+    ]
+    if statuses:
+        st.html(claim_cards.headline_html(statuses))
+
+
+def _claims(run: Run) -> dict[str, ClaimRow]:
+    """The claims of the run's implementation by their ids."""
+    claims = db.claims(cache.engine())
+    return {claim.id: claim for claim in claims if claim.implementation == run.implementation}
+
+
 def show_verdicts(run: Run) -> None:
     verdicts = store.verdicts(cache.engine(), run.id)
     if not verdicts:
@@ -20,11 +40,7 @@ def show_verdicts(run: Run) -> None:
         st.caption(
             "A smoke run takes seconds and proves nothing: it only shows that the code runs."
         )
-    claims = {
-        claim.id: claim
-        for claim in db.claims(cache.engine())
-        if claim.implementation == run.implementation
-    }
+    claims = _claims(run)
     for verdict in verdicts:
         _show_verdict(run, verdict, claims.get(verdict.claim))
 

@@ -12,7 +12,7 @@ from ui.escape import escape_markdown
 MIN_SHARE = 0.02  # of the work that must be done before the time that is left is estimated
 
 
-def show_state(run: Run, paper: MilestoneRow | None) -> None:
+def show_state(run: Run, paper: MilestoneRow | None, *, has_values: bool) -> None:
     """Shows the state of a run; `paper` is the milestone of its implementation."""
     with st.container(horizontal=True, vertical_alignment="center"):
         run_status.show_badge(run)
@@ -27,7 +27,7 @@ def show_state(run: Run, paper: MilestoneRow | None) -> None:
         show_reason = st.error if run.status == "failed" else st.warning
         show_reason(escape_markdown(run.reason))
     if run.status == "running":
-        _show_progress(run)
+        _show_progress(run, has_values)
 
 
 def _details(run: Run) -> str:
@@ -61,13 +61,23 @@ def _total_usage(run: Run) -> str:
     return f", {cpu} of CPU time, at most {format.byte_size(usage['peak_memory_bytes'])} of memory"
 
 
-def _show_progress(run: Run) -> None:
+def _show_progress(run: Run, has_values: bool) -> None:
     share = min(run.done / run.total, 1.0) if run.total else 0.0
+    st.progress(share, text=escape_markdown(_progress_text(run, share, has_values)))
+
+
+def _progress_text(run: Run, share: float, has_values: bool) -> str:
+    """How far the run is and how long it takes still; before its first value, what comes next."""
+    if not has_values:
+        return (
+            "Preparing: the run reads its data and builds the first nets. "
+            f"Curves begin with the first values. {run.note}"
+        )
     left = ""
-    if run.started and share > MIN_SHARE:
+    if run.started and share > MIN_SHARE and "left" not in run.note:
         seconds_left = (time.time() - run.started) * (1 - share) / share
         left = f", about {format.duration(seconds_left)} left"
-    st.progress(share, text=f"{share:.0%}{left}. {escape_markdown(run.note)}")
+    return f"{share:.0%}{left}. {run.note}"
 
 
 def _show_control_buttons(run: Run) -> None:

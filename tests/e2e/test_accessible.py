@@ -20,6 +20,7 @@ ADDRESSES = {
     "/lineage?id=resnet&show=before": "The lineage of ResNet",
     "/lineage?id=backprop&to=dropout": "Step by step",
     "/claims": "Claims",
+    "/claims?paper=dropout": "Claims by paper",
     "/runs": "Runs",
     "/compare?runs=seen-1,seen-2": "What differs",
     "/milestone?id=dropout": "Sources",

@@ -167,7 +167,7 @@ SHOWN_FIELDS = {
     "/search?q=onerror": ("title",),
     "/search?in=literature": ("title", "venue"),
     "/search?in=literature&q=onerror": ("title", "venue"),
-    "/claims": (*CLAIM_FIELDS, "short"),
+    "/claims?paper=evil-paper": (*CLAIM_FIELDS, "short"),
     "/runs": ("preset", "device", "device_name"),
     "/run?id=evil-ended": (
         *("title", "name", "value", "device_name"),

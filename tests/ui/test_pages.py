@@ -68,17 +68,18 @@ def test_the_picture_of_neighbours(loaded: Engine) -> None:
     found = {row.id: row for row in db.milestones(loaded)}
     before, after = graph.neighbours(graph.load_lineage(loaded), "cuda")
     data = neighbours_data(found["cuda"], before, after, found)
-    assert [one["id"] for one in data["before"]] == ["geforce-8800"]
+    assert "geforce-8800" in [one["id"] for one in data["before"]]
     assert len(data["after"]) == MAX_PER_SIDE and data["hidden"]["after"] > 0
     dates = [found[one["id"]].first for one in data["after"]]
     assert dates == sorted(dates)
-    assert data["description"].startswith("before CUDA: GeForce 8800 GTX; after CUDA: ")
+    assert data["description"].startswith("before CUDA: ")
+    assert "GeForce 8800 GTX; after CUDA: " in data["description"]
 
 
 def test_a_setting_that_does_not_fit_is_refused_in_the_form(loaded: Engine) -> None:
     app = open_page("milestone", id="dropout")
     next(field for field in app.text_input if field.label == "updates").set_value("many")
-    app.button[0].click().run()
+    next(button for button in app.button if button.label == "Run").click().run()
     assert "updates" in app.error[0].value
     assert store.latest(loaded) == []
 
@@ -107,9 +108,12 @@ def test_the_search_box_above_the_timeline(loaded: Engine) -> None:
     assert "Click a milestone" in page_text(open_page("timeline", show="nonsense"))
 
 
-def test_explore_draws_a_few_hits_and_more_on_request(loaded: Engine) -> None:
-    assert "106 milestones, the first 20 shown" in page_text(open_page("search"))
-    assert "106 milestones, the first 50 shown" in page_text(open_page("search", all="1"))
+def test_explore_draws_a_few_hits_and_more_on_request(
+    loaded: Engine, timeline: loader.Timeline
+) -> None:
+    count = f"{len(timeline.milestones)} milestones"
+    assert f"{count}, the first 20 shown" in page_text(open_page("search"))
+    assert f"{count}, the first 50 shown" in page_text(open_page("search", all="1"))
     assert "shown" not in page_text(open_page("search", q="author:hinton"))
 
 

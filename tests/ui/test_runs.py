@@ -71,7 +71,7 @@ def test_claims_count_what_was_measured(a_run: str, loaded: Engine) -> None:
     inconclusive = page_text(open_page("claims", verdict="inconclusive", paper="dropout"))
     assert "~ inconclusive" in inconclusive
     assert "✓" not in inconclusive
-    app = open_page("claims", device="cuda:0 (A <b>card</b>)")
+    app = open_page("claims", device="cuda:0 (A <b>card</b>)", paper="dropout")
     assert app.selectbox[1].label == "Device"
     cards = html_with("kb-claim", app)
     assert len(cards) == 1
@@ -81,9 +81,9 @@ def test_claims_count_what_was_measured(a_run: str, loaded: Engine) -> None:
 
 def test_published_against_measured_is_one_chart(a_run: str, loaded: Engine) -> None:
     (chart,) = html_with("kb-ratios", open_page("claims"))
-    assert "Dropout: lower test error" in chart
-    assert "0.84 → 0.92" in chart, "1.35 of 1.60, then the ratio in the record"
-    assert "Back-propagation" not in chart, "an identity has no baseline"
+    assert "<b>Dropout</b> " in chart and "fewer test errors" in chart
+    assert "1.19 → 1." in chart, "from 1.60 to 1.35 is better, then the ratio in the record"
+    assert "Back-propagation" not in chart, "an identity has no rival"
     assert not html_with("kb-ratios", open_page("claims", paper="backprop"))
 
 

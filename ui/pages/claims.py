@@ -1,6 +1,6 @@
 """The claims page: every claim on the timeline with its verdict, here or in the record."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import streamlit as st
@@ -8,39 +8,97 @@ import streamlit as st
 from kb import db
 from kb.formatting import format_count, format_outcomes
 from kb.runs import submission
-from ui import auth, cache, claim_cards, errors, html_parts, navigation, query_params
-from ui.claim_status import ClaimStatus, claim_statuses
+from ui import (
+    auth,
+    cache,
+    claim_cards,
+    claim_figures,
+    errors,
+    html_parts,
+    navigation,
+    query_params,
+)
+from ui.claim_status import ClaimStatus, claim_statuses, count_outcomes
+from ui.escape import escape_markdown
 
 OUTCOMES = tuple(html_parts.VERDICT_MARKS)
+COLORS = {  # of the words in the row of a paper
+    "reproduced": "green",
+    "holds": "green",
+    "weaker": "green",
+    "not reproduced": "red",
+    "fails": "red",
+    "inconclusive": "orange",
+}
 
 
 def show() -> None:
+    st.set_page_config(page_title="Claims")
     st.title("Claims", anchor=False)
     statuses = claim_statuses(db.claims(cache.engine()))
     _show_tally(statuses)
-    shown = _filtered(statuses)
     _show_launch_button(statuses)
-    milestones = cache.milestones()
-    if chart := claim_cards.ratio_chart(shown, lambda id: milestones[id].short):
-        st.header("Published against measured", anchor=False)
-        st.caption(
-            "The value of the idea divided by that of the baseline: the ring is the paper's ratio, "
-            "the dot the measured one. The nets and data sets here are smaller, and the quantity "
-            "is not always the paper's: compare on which side of 1 both are, not how far from it."
-        )
-        st.html(chart)
-        st.header("Claims by paper", anchor=False)
-    for id, group in groupby(shown, key=lambda status: status.claim.milestone):
-        milestone = milestones[id]
-        navigation.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=id)
-        claim_cards.show_claims(group)
+    shown = _filtered(statuses)
     if not shown:
         st.info("No claim matches these filters. Choose another outcome, paper or device.")
+        return
+    st.header("Claims by paper", anchor="papers")
+    st.markdown("Click a paper to read its claims. [Published against measured](#chart)")
+    for id, group in groupby(shown, key=lambda status: status.claim.milestone):
+        _show_paper(id, list(group))
+    _show_chart(shown)
+
+
+def _show_paper(id: str, statuses: Sequence[ClaimStatus]) -> None:
+    """Shows a paper as a row that opens; its claims are sent when it is open."""
+    milestone = cache.milestones()[id]
+    comparisons = count_outcomes(status for status in statuses if status.kind != "identity")
+    identities = count_outcomes(status for status in statuses if status.kind == "identity")
+    parts = [_colored(comparisons)] if comparisons else []
+    if identities:
+        parts.append(f"identities: {_colored(identities)}")
+    name = escape_markdown(f"{milestone.short}, {milestone.date[:4]}")
+    is_chosen = st.query_params.get("paper") == id
+    row = st.expander(
+        f"**{name}** · {' · '.join(parts)}",
+        expanded=is_chosen,
+        key=f"paper-{id}-{is_chosen}",
+        on_change="rerun",
+    )
+    if row.open:
+        with row:
+            navigation.link("milestone", f"{milestone.title}: story, code, run", id=id)
+            claim_cards.show_claims(statuses)
+
+
+def _colored(counts: Mapping[str, int]) -> str:
+    """ "3 reproduced, 1 weaker" in the colours of the outcomes."""
+    words = []
+    for outcome, count in counts.items():
+        text = format_outcomes({outcome: count})
+        words.append(f":{COLORS[outcome]}[{text}]" if outcome in COLORS else text)
+    return ", ".join(words)
+
+
+def _show_chart(statuses: Sequence[ClaimStatus]) -> None:
+    milestones = cache.milestones()
+    chart = claim_figures.ratio_chart(statuses, lambda id: milestones[id].short)
+    if not chart:
+        return
+    st.header("Published against measured", anchor="chart")
+    st.caption(
+        "How many times better the idea is than what it is compared with: the ring is the paper's "
+        "figure, the dot ours. In every row, right of the middle is better and left is worse; an "
+        "arrow at the edge is a value beyond the scale. The nets and data sets here are smaller, "
+        "and the measure is not always the paper's: compare on which side of the middle both are, "
+        "not how far from it."
+    )
+    st.html(chart)
 
 
 def _show_tally(statuses: Sequence[ClaimStatus]) -> None:
     """Shows how the papers' own comparisons stand, as a bar and as a sentence; then the others."""
-    summary = _count_outcomes(status for status in statuses if status.kind == "paper")
+    summary = count_outcomes(status for status in statuses if status.kind == "paper")
     segments = "".join(
         f'<span class="{html_parts.verdict_class(name)}" '
         f'style="flex-grow:{count}" title="{count} {name}"></span>'
@@ -54,7 +112,7 @@ def _show_tally(statuses: Sequence[ClaimStatus]) -> None:
     others = [
         f"{name}: {format_outcomes(counts)}."
         for kind, name in (("ours", "Comparisons of ours"), ("identity", "Identities"))
-        if (counts := _count_outcomes(status for status in statuses if status.kind == kind))
+        if (counts := count_outcomes(status for status in statuses if status.kind == kind))
     ]
     measured_here = sum(status.run is not None for status in statuses)
     recorded = sum(status.is_from_record for status in statuses)
@@ -63,11 +121,6 @@ def _show_tally(statuses: Sequence[ClaimStatus]) -> None:
         f"{recorded}."
     )
     st.markdown(" ".join(others))
-
-
-def _count_outcomes(statuses: Iterable[ClaimStatus]) -> dict[str, int]:
-    outcomes = [status.outcome for status in statuses]
-    return {name: outcomes.count(name) for name in OUTCOMES if name in outcomes}
 
 
 def _filtered(statuses: Sequence[ClaimStatus]) -> list[ClaimStatus]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -23,11 +24,12 @@ from ui import (
     navigation,
     run_status,
 )
-from ui.claim_status import claim_statuses
+from ui.claim_status import ClaimStatus, claim_statuses
 from ui.escape import escape_markdown, safe_link, sanitize_story
 from ui.neighbours import draw_neighbours
 
 LISTED_RUNS = 8
+LISTED_STEPS = 5  # of the milestones before and after; the others are in a list that opens
 LINK_TEXTS = {  # how the later milestone is related to the earlier
     "builds_on": "builds on",
     "implements": "implements",
@@ -41,6 +43,15 @@ LINK_TEXTS = {  # how the later milestone is related to the earlier
 }
 
 
+ANCHORS = (  # of the parts of the page
+    ("Lineage", "lineage"),
+    ("Claims", "claims"),
+    ("Run it", "run-it"),
+    ("Code", "code"),
+    ("Sources", "sources"),
+)
+
+
 def show() -> None:
     id = st.query_params.get("id", "")
     row = db.milestone(cache.engine(), id)
@@ -49,7 +60,13 @@ def show() -> None:
         return
     entry = row.entry
     implementation = implementations.read(row.implementation) if row.implementation else None
+    claims = [claim for claim in db.claims(cache.engine()) if claim.milestone == row.id]
+    statuses = claim_statuses(claims)
+    st.set_page_config(page_title=f"{row.short}, {row.date[:4]}")
     _show_title(row)
+    if implementation:
+        _show_headline(statuses, implementation)
+    _show_anchors(implementation is not None)
     left, right = st.columns([5, 3], gap="large")
     with left:
         _show_story(entry)
@@ -58,8 +75,7 @@ def show() -> None:
         _show_facts(entry)
     if implementation:
         st.header("Claims", anchor="claims")
-        claims = [claim for claim in db.claims(cache.engine()) if claim.milestone == row.id]
-        claim_cards.show_claims(claim_statuses(claims))
+        claim_cards.show_claims(statuses)
         launch_form.show_form(implementation)
         _show_runs(implementation)
         code_view.show_code(entry, implementation)
@@ -94,6 +110,19 @@ def _show_title(row: MilestoneRow) -> None:
     st.markdown(escape_markdown(format.authors(entry)) + venue)
 
 
+def _show_headline(statuses: Sequence[ClaimStatus], implementation: Implementation) -> None:
+    """Shows the verdict of the first claim, and the button that measures it on this machine."""
+    with st.container(horizontal=True, vertical_alignment="center", key="headline"):
+        st.html(claim_cards.headline_html(statuses))
+        launch_form.show_quick_button(implementation)
+
+
+def _show_anchors(has_implementation: bool) -> None:
+    """Shows links to the parts of the page."""
+    anchors = ANCHORS if has_implementation else [ANCHORS[0], ANCHORS[-1]]
+    st.markdown(" · ".join(f"[{name}](#{anchor})" for name, anchor in anchors))
+
+
 def _show_story(entry: dict[str, Any]) -> None:
     html_parts.show_idea(entry["idea"])
     st.markdown(sanitize_story(entry["story"]))
@@ -118,6 +147,7 @@ def _show_neighbours(row: MilestoneRow) -> None:
     """Shows the milestones that are linked to this one, as a picture and as two lists."""
     before, after = graph.neighbours(cache.links(), row.id)
     milestones, key = cache.milestones(), f"neighbours-{row.id}"
+    st.subheader("Lineage", anchor="lineage")
     if clicked := draw_neighbours(row, before, after, milestones, key=key):
         navigation.switch_to("milestone", id=clicked)
     navigation.link("lineage", f"The lineage of {row.short}", id=row.id)
@@ -129,12 +159,20 @@ def _show_steps(title: str, steps: list[Step]) -> None:
     st.markdown(f"**{title}**")
     if not steps:
         st.caption("No milestone.")
-    for step in steps:
-        milestone = cache.milestones()[step.id]
-        reason = f": {escape_markdown(step.how)}" if step.how else ""
-        with st.container(gap=None):
-            navigation.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=step.id)
-            st.caption(LINK_TEXTS[step.via] + reason)
+    for step in steps[:LISTED_STEPS]:
+        _show_step(step)
+    if rest := steps[LISTED_STEPS:]:
+        with st.expander(f"{len(rest)} more"):
+            for step in rest:
+                _show_step(step)
+
+
+def _show_step(step: Step) -> None:
+    milestone = cache.milestones()[step.id]
+    reason = f": {escape_markdown(step.how)}" if step.how else ""
+    with st.container(gap=None):
+        navigation.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=step.id)
+        st.caption(LINK_TEXTS[step.via] + reason)
 
 
 def _show_facts(entry: dict[str, Any]) -> None:

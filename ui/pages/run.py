@@ -47,7 +47,8 @@ def _row_values(run_id: str) -> list[dict[str, Any]]:
 
 def _show_title(run: Run, paper: MilestoneRow | None) -> None:
     name = paper.short if paper else run.implementation
-    st.title(escape_markdown(f"{name}, {run.preset}"), anchor=False)
+    st.set_page_config(page_title=f"{name}: {run.preset} run")
+    st.title(escape_markdown(f"{name}: {run.preset} run"), anchor=False)
     if paper:
         navigation.link("milestone", paper.title, id=paper.id)
     changes = "".join(f", {name}={value}" for name, value in run.changes.items())
@@ -65,15 +66,16 @@ def _show_body(run_id: str, paper: MilestoneRow | None, was_active: bool, had_cu
     run = store.get(cache.engine(), run_id)
     if was_active and run.status in store.ENDED:
         st.rerun()
-    run_state.show_state(run, paper)
-    run_results.show_verdicts(run)
+    run_results.show_headline(run)
     rows = _row_values(run_id)
+    run_state.show_state(run, paper, has_values=bool(rows))
     if was_active and not had_curves:
         if charts.measures_with_curves(rows):
             st.rerun()
         if rows:
             _show_numbers(rows[-1])
     charts.draw_curves(rows, key=run_id)
+    run_results.show_verdicts(run)
     run_results.show_pictures(run)
     if run.traceback:
         st.header("What went wrong", anchor=False)
