@@ -87,11 +87,12 @@ def open_library(home: Path | None = None) -> sqlite3.Connection:
 
 def _upgrade(connection: sqlite3.Connection) -> None:
     connection.executescript(TABLES)
-    known = {row[1] for row in connection.execute("PRAGMA table_info(import)")}
-    for name, declaration in IMPORT_COLUMNS.items():
-        if name not in known:
-            connection.execute(f"ALTER TABLE import ADD COLUMN {name} {declaration}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    with transaction(connection):
+        known = {row[1] for row in connection.execute("PRAGMA table_info(import)")}
+        for name, declaration in IMPORT_COLUMNS.items():
+            if name not in known:
+                connection.execute(f"ALTER TABLE import ADD COLUMN {name} {declaration}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,11 @@ def related_works(
     """`milestones` are all of the timeline. Where nothing was imported, nothing is created."""
     if not library_path(home).exists():
         return RelatedWorks([], [], 0)
-    connection = open_library(home)
     try:
-        return _find(connection, milestone, milestones_by_identifier(milestones), limit)
-    finally:
-        connection.close()
+        with closing(open_library(home)) as connection:
+            return _find(connection, milestone, milestones_by_identifier(milestones), limit)
+    except sqlite3.DatabaseError:  # the milestone is shown all the same; `kb imports` says why
+        return RelatedWorks([], [], 0)
 
 
 def _find(

@@ -151,13 +151,15 @@ class _ValueReader:
         size = len(self.buffer) - self.position
         if size > MAX_RECORD:
             return False
-        parts = [self.buffer[self.position :]]
+        parts: list[str] = []
         added = 0
         while added <= size and (chunk := next(self.chunks, None)) is not None:
             parts.append(chunk)
             added += len(chunk)
         self.more = self.more and added > size
-        self.buffer, self.position = "".join(parts), 0
+        if parts:
+            self.buffer = self.buffer[self.position :] + "".join(parts)
+            self.position = 0
         return added > 0
 
     def _skip_separators(self) -> bool:
