@@ -38,6 +38,10 @@ BIBTEX: dict[str, tuple[str, dict[str, Any]]] = {  # entry, what is read of it
         r"@misc{l, title={{\'E}cole {\o}st $\alpha$ 5% \& more}, author={G{\"o}del, Kurt}}",
         {"title": "École øst α 5% & more", "authors": ("Kurt Gödel",)},
     ),
+    "macros": (
+        r"@misc{l, title={On {\textless}i{\textgreater}, H\textsubscript{2}O \LaTeX{} $\mathbb{R}$}}",
+        {"title": "On <i>, H2O LaTeX ℝ"},
+    ),
     "string": (
         '@string{jh = "Journal of"}\n@misc{l, title={T}, journal = jh # " Hives"}',
         {"venue": "Journal of Hives"},
@@ -215,6 +219,16 @@ def test_a_form_that_is_not_known_is_refused_by_name(tmp_path: Path, text: str, 
     with pytest.raises(Unreadable, match=names):
         importing.import_file(write_file(tmp_path, "x", text), home=tmp_path)
     assert importing.list_imports(database.open_library(tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_the_number_of_a_catalogue_is_identity_in_any_form(tmp_path: Path, name: str) -> None:
+    records = {
+        "a.csv": "id,title\nhttps://openalex.org/W12,Counting bees\n",
+        "a.json": json.dumps([{"id": "https://openalex.org/W12", "title": "Counting bees"}]),
+    }
+    (work,) = read_works(write_file(tmp_path, name, records[name]))
+    assert work.names == ("openalex:W12",)
 
 
 def test_columns_are_named_where_guessing_fails(tmp_path: Path) -> None:

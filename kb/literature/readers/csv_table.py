@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from kb.literature.readers.field_names import (
     assign_names,
+    catalogue_names,
     normalize,
     split_names,
     unread_notes,
@@ -19,6 +20,7 @@ from kb.literature.works import Record, Unreadable, Work, make_work
 MAX_CELL = 1_000_000  # characters
 MAX_HEADER = 100_000  # characters
 MAX_COLUMNS = 2_000
+ID_COLUMNS = ("id", "openalexid", "openalex", "url", "link")
 LINES_BEFORE_HEADER = 50
 DELIMITERS = ",;\t|"
 WOS_COLUMNS = {
@@ -40,6 +42,12 @@ class Header:
     names: list[str]
     fields: dict[str, int]
     notes: list[str]
+
+    def ids(self, cells: list[str]) -> Iterator[int]:
+        """The columns that may have an address in a catalogue."""
+        for column, name in enumerate(self.names[: len(cells)]):
+            if normalize(name) in ID_COLUMNS:
+                yield column
 
 
 def find_header(source: TextSource) -> Header | None:
@@ -136,6 +144,7 @@ def _make_work(header: Header, cells: list[str], notes: list[str]) -> Work | Unr
             "authors": split_names(fields.get("authors", "")),
             "code": re.split(r"[;\s]+", fields.get("code", "")[:10_000]),
             "arxiv": re.sub(r"(?i)^arxiv:\s?", "", fields.get("arxiv", "")),
+            "names": catalogue_names(*(cells[column] for column in header.ids(cells))),
             "notes": notes,
         }
     )

@@ -9,25 +9,28 @@ from kb.literature.works import given_name_first
 FIELDS = ("title", "authors", "year", "venue", "doi", "arxiv", "url", "abstract", "code")
 FIELD_NAMES = {  # compared without capitals, spaces and punctuation; the better name first
     "title": (
-        "title papertitle articletitle documenttitle worktitle publicationtitletitle name titel "
-        "titre titulo primarytitle displayname titlefull"
+        "title papertitle articletitle documenttitle worktitle itemtitle titel titre titulo "
+        "primarytitle displayname fulltitle name"
     ),
     "authors": (
         "authorfullnames authorfullname authors author authornames authorlist creators creator "
-        "autoren auteurs auteur autor autores paperauthors firstauthors au"
+        "autoren auteurs auteur autor autores paperauthors authorshipsauthordisplayname "
+        "firstauthors au"
     ),
     "year": (
         "year publicationyear pubyear yearpublished publishedyear jahr annee ano issued date "
-        "publicationdate publisheddate datepublished published py"
+        "publicationdate publisheddate datepublished published coverdate updatedate py"
     ),
     "venue": (
         "venue publicationtitle sourcetitle journal journaltitle containertitle publicationname "
         "booktitle bookname conference conferencename proceedings proceedingstitle source "
-        "publicationvenue journalname revue zeitschrift so"
+        "publicationvenue journalname publication journalref journalbook revue zeitschrift "
+        "primarylocationsourcedisplayname so"
     ),
     "doi": "doi doilink doiurl digitalobjectidentifier di",
     "arxiv": "arxiv arxivid arxivnumber eprint",
-    "url": "url link urls links weblink href pdfurl website",
+    "url": "url link urls links weblink href articleurl sourceurl landingpageurl pdflink pdfurl "
+    "website",
     "abstract": "abstract abstractnote summary abstracts zusammenfassung resume description ab",
     "code": "code coderepository repository repo repourl codeurl github githuburl codelink",
 }
@@ -46,6 +49,9 @@ UNUSED = (  # what a work doesn't keep, and nobody misses
     "tradenames manufacturers fundingdetails fundingtexts"
 )
 
+MAX_ADDRESS = 2_000  # characters
+OPENALEX = re.compile(r"openalex\.org/(?:works/)?(W\d{1,15})\b")
+SEMANTIC_SCHOLAR = re.compile(r"semanticscholar\.org/paper/(?:[^/\s]+/)?([0-9a-f]{40})\b")
 INITIALS_LAST = re.compile(r"^([^\W\d_]{2,}[^,.]*) ((?:[A-Z]\.-?){1,3})$")
 
 
@@ -77,6 +83,18 @@ def unread_notes(names: Iterable[str], assigned: Mapping[str, str]) -> list[str]
         for name in names
         if name.strip() and name not in used and normalize(name) not in known
     ]
+
+
+def catalogue_names(*values: Any) -> list[str]:
+    """The numbers of OpenAlex and Semantic Scholar in addresses: openalex:W1, s2:0a1b..."""
+    names = []
+    for value in values:
+        text = str(value or "")[:MAX_ADDRESS]
+        if match := OPENALEX.search(text):
+            names.append(f"openalex:{match[1]}")
+        if match := SEMANTIC_SCHOLAR.search(text):
+            names.append(f"s2:{match[1]}")
+    return names
 
 
 def split_names(text: str) -> list[str]:

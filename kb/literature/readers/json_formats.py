@@ -3,7 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from kb.literature.readers.field_names import assign_names, people, unread_notes
+from kb.literature.readers.field_names import (
+    assign_names,
+    catalogue_names,
+    people,
+    unread_notes,
+)
 from kb.literature.readers.json_objects import read_objects
 from kb.literature.readers.source import TextSource
 from kb.literature.works import Record, Unreadable, Work, make_work
@@ -55,6 +60,8 @@ def _read_converted(source: TextSource, convert: Convert) -> Iterator[Record]:
 def _convert_plain(record: dict[str, Any], columns: Mapping[str, str]) -> Work | Unreadable:
     assigned = assign_names(record, columns)
     fields = {field: _plain_value(record[name]) for field, name in assigned.items()}
+    if "authors_parsed" in record:  # the catalogue of arXiv
+        fields.setdefault("arxiv", record.get("id"))
     code = record[assigned["code"]] if "code" in assigned else ()
     return make_work(
         **fields
@@ -62,6 +69,7 @@ def _convert_plain(record: dict[str, Any], columns: Mapping[str, str]) -> Work |
             "authors": people(record[assigned["authors"]]) if "authors" in assigned else (),
             "code": [code] if isinstance(code, str) else code or (),
             "key": f"id:{record['id']}" if record.get("id") else "",
+            "names": catalogue_names(record.get("id"), fields.get("url")),
             "notes": unread_notes(record, assigned),
         }
     )

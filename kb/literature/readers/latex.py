@@ -21,6 +21,23 @@ MONEY = re.compile(r"(?<!\\)\$(?=\s?\d[\d,.]*(?:\s|$|[,;.)-]))")  # no formula
 ESCAPES = re.compile(r"\\([&%$#_{}])")
 COMMANDS = re.compile(r"\\[A-Za-z]+\*?\s*")
 BRACES = re.compile(r"(?<!\\)[{}]")
+MACROS = {  # that pylatexenc doesn't know, or writes in another way
+    "TeX": "TeX",
+    "LaTeX": "LaTeX",
+    "BibTeX": "BibTeX",
+    "textless": "<",
+    "textgreater": ">",
+    "textbar": "|",
+    "textunderscore": "_",
+    "copyright": "©",
+    "pounds": "£",
+    "S": "§",
+    "slash": "/",
+    "hyphen": "-",
+    "nobreakspace": " ",
+    "url": "%s",
+    "ensuremath": "%s",
+}
 DASHES = re.compile(r"---?")
 
 
@@ -56,9 +73,8 @@ def _walker_context() -> LatexContextDb:
 def _converter() -> LatexNodes2Text:
     logging.getLogger("pylatexenc").setLevel(logging.CRITICAL)
     context = get_default_latex_context_db()
-    macros = [MacroTextSpec(name, simplify_repl=name) for name in ("TeX", "LaTeX", "BibTeX")]
-    macros.append(MacroTextSpec("url", simplify_repl="%s"))
-    context.add_context_category("names", prepend=True, macros=macros)
+    macros = [MacroTextSpec(name, simplify_repl=text) for name, text in MACROS.items()]
+    context.add_context_category("further", prepend=True, macros=macros)
     return LatexNodes2Text(latex_context=context, math_mode="text")
 
 
