@@ -43,9 +43,11 @@ def date_range(date: str) -> tuple[dt.date, dt.date]:
 
     Raises ValueError, with the remedy, for anything but YYYY, YYYY-MM or YYYY-MM-DD.
     """
-    if not re.fullmatch(r"\d{4}(-\d{2}){0,2}", date):
+    if not re.fullmatch(r"[0-9]{4}(-[0-9]{2}){0,2}", date):
         raise ValueError(f'"{date}" is not a date; write "YYYY", "YYYY-MM" or "YYYY-MM-DD", quoted')
     year, month, day = [*map(int, date.split("-")), 0, 0][:3]
+    if "-00" in date:
+        raise ValueError(f'"{date}" is not in the calendar; leave out a month or day not known')
     try:
         first = dt.date(year, month or 1, day or 1)
     except ValueError as error:
@@ -77,7 +79,7 @@ def _check_whole_day(value: str) -> str:
 
 
 def _check_arxiv(value: str) -> str:
-    if not re.fullmatch(r"\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7}", value):
+    if not re.fullmatch(r"[0-9]{4}\.[0-9]{4,5}|[a-z-]+(\.[A-Z]{2})?/[0-9]{7}", value):
         raise ValueError(
             f'"{value}" is not an arXiv identifier; '
             'write it as "1207.0580", quoted, without a version'
@@ -86,7 +88,7 @@ def _check_arxiv(value: str) -> str:
 
 
 def _check_doi(value: str) -> str:
-    if not re.fullmatch(r"10\.\d{4,9}/\S+", value):
+    if not re.fullmatch(r"10\.[0-9]{4,9}/\S+", value):
         raise ValueError(
             f'"{value}" is not a DOI; write it as 10.1038/323533a0, without the https://doi.org/'
         )

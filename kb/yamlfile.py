@@ -1,11 +1,15 @@
 """Reads YAML strictly, and remembers the place of every value.
 
-Tags, aliases, duplicate keys, unquoted dates and deep nesting are refused. Scalars are read as in
-YAML 1.2, so that `no` is a word. Values are built from the parser's events, with a stack of our
-own: PyYAML's composer recurses, and a file of brackets would crash the process.
+Tags, aliases, duplicate keys, unquoted dates, deep nesting and characters that nobody sees are
+refused. Scalars are read as in YAML 1.2, so that `no` is a word. Values are built from the parser's
+events, with a stack of our own: PyYAML's composer recurses, and a file of brackets would crash the
+process.
 """
 
+import math
 import re
+import stat
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +20,17 @@ import yaml
 MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 12
 MAX_PROBLEMS = 200
+MAX_CHARACTERS = 50_000  # of one text; the longest story has 3,000
 SPECIAL = {"": None, "~": None, "null": None, "true": True, "false": False}
 INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?")
+# Characters that control a terminal, turn the direction of writing, or can't be seen at all.
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+NOT_YAML = re.compile("[\x00-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")  # of these
 
 ValuePath = tuple[str | int, ...]  # ("links", 0, "to") is in the first item of "links"
 Place = tuple[int, int]  # line and column, both from 1
@@ -37,7 +48,7 @@ class Problem:
 
     def __str__(self) -> str:
         level = "" if self.level == "error" else f"{self.level}: "
-        return f"{self.file}:{self.line}:{self.column}: {level}{self.message}"
+        return escape_hidden(f"{self.file}:{self.line}:{self.column}: {level}{self.message}")
 
 
 @dataclass
@@ -59,11 +70,17 @@ class _Abort(Exception):
         self.place = place
 
 
+def escape_hidden(text: str) -> str:
+    """The text with its hidden characters written out, so that a terminal doesn't obey them."""
+    return HIDDEN.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
 def read_yaml(path: Path) -> Document:
     """Reads a file. It doesn't raise: after a problem, the value may be incomplete or None."""
     document = Document()
     try:
         text = _read_text(path)
+        _report_hidden(document, path, text)
         _parse(document, path, text)
     except _Abort as abort:
         document.problems.append(Problem(str(path), *abort.place, abort.message))
@@ -71,14 +88,7 @@ def read_yaml(path: Path) -> Document:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            limit = f"{MAX_BYTES // 2**20} MiB that a timeline may have"
-            raise _Abort(f"{size / 2**20:.0f} MiB is more than the {limit}")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise _Abort(f"can't be read: {error.strerror}") from None
+    raw = _read_bytes(path)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -87,6 +97,43 @@ def _read_text(path: Path) -> str:
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         message = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 text"
         raise _Abort(message, (line, column)) from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The content of a regular file: a pipe would be waited for, a device may have no end."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise _Abort("is a folder; name the file in it")
+        if not stat.S_ISREG(mode):
+            raise _Abort("is a pipe or a device, not a file; save what it gives into a file first")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise _Abort(f"can't be read: {getattr(error, 'strerror', error)}") from None
+    if len(raw) > MAX_BYTES:
+        raise _Abort(f"more than the {MAX_BYTES // 2**20} MiB that a timeline may have; split it")
+    return raw
+
+
+def _report_hidden(document: Document, path: Path, text: str) -> None:
+    """Adds a problem for each hidden character in the file's text, comments included.
+
+    The parser ends at those that YAML doesn't allow; the builder finds escapes such as "\\e".
+    """
+    for match in HIDDEN.finditer(text, 1 if text.startswith("\ufeff") else 0):
+        if len(document.problems) >= MAX_PROBLEMS:
+            raise _Abort(f"more than {MAX_PROBLEMS} problems; the rest isn't read")
+        if NOT_YAML.match(match[0]):
+            return
+        line = text.count("\n", 0, match.start()) + 1
+        column = match.start() - text.rfind("\n", 0, match.start())
+        document.problems.append(Problem(str(path), line, column, _hidden_message(match[0])))
+
+
+def _hidden_message(character: str) -> str:
+    name = unicodedata.name(character, "a control character").lower()
+    return f"U+{ord(character):04X} ({name}) can't be seen in text; remove it"
 
 
 def _parse(document: Document, path: Path, text: str) -> None:
@@ -168,6 +215,7 @@ class _Builder:
 
     def _parse_scalar(self, event: Any, place: Place) -> Any:
         text: str = event.value
+        self._check_text(text, event, place)
         if event.style:  # quoted or a block
             return text
         if text.lower() in SPECIAL and text in (text.lower(), text.capitalize()):
@@ -175,10 +223,25 @@ class _Builder:
         if INT.fullmatch(text):
             return int(text)
         if FLOAT.fullmatch(text):
-            return float(text)
+            number = float(text)
+            if math.isinf(number):
+                self._add_problem(
+                    f"{text[:40]} is too large for a number; is a digit wrong?", place
+                )
+            return number
         if DATE.fullmatch(text):
             self._add_problem(f'the date must be quoted: "{text}"', place)
         return text
+
+    def _check_text(self, text: str, event: Any, place: Place) -> None:
+        """Adds a problem for a text that is too long, or that has an escaped hidden character."""
+        if len(text) > MAX_CHARACTERS:
+            message = f"a text of {len(text):,} characters; at most {MAX_CHARACTERS:,} are read"
+            raise _Abort(f"{message}: shorten it, or is a quote missing?", place)
+        if event.style == '"' and (match := HIDDEN.search(text)):
+            lines = range(place[0], event.end_mark.line + 2)
+            if not any(problem.line in lines for problem in self.document.problems):
+                self._add_problem(_hidden_message(match[0]), place)
 
     def _add_value(self, value: Any, place: Place) -> ValuePath:
         """Puts a value where the innermost open collection expects one; returns its path."""

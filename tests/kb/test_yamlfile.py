@@ -1,6 +1,7 @@
 """Reading YAML strictly: what isn't allowed is reported with its place, and at once."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ def read(tmp_path: Path, text: str | bytes) -> yamlfile.Document:
         ("- " * 100_000, (1, 25), "nested more than"),
         ("{a: " * 100_000, (1, 49), "nested more than"),
         ("a: " + "[" * 11 + "]" * 11 + "x", (1, 26), "not YAML"),
+        ("a: 1e999", (1, 4), "1e999 is too large for a number"),
+        ("a: [x, -9e9999]", (1, 8), "too large for a number"),
+        ('a: "\\e[2J"', (1, 4), "U+001B (a control character) can't be seen"),
+        ('a: 1\n"\\a": 2', (2, 1), "U+0007"),
+        ('a: "x\\0"', (1, 4), "U+0000"),
+        ("a: 1\nb: good \u202e evil", (2, 9), "U+202E (right-to-left override) can't be seen"),
+        ("a: 1  # \u2066 evil", (1, 9), "U+2066"),
+        ("a: zero\u200bwidth", (1, 8), "U+200B"),
+        ("a: 1\nb: " + "x" * 60_000, (2, 4), "a text of 60,000 characters; at most 50,000"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -53,6 +63,38 @@ def test_an_alias_bomb_is_refused_before_it_grows(tmp_path: Path) -> None:
 def test_too_large_a_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yamlfile, "MAX_BYTES", 10)
     assert "MiB" in str(read(tmp_path, "a: 123456789").problems[0])
+
+
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, message in (
+        (pipe, "a pipe or a device"),
+        (Path("/dev/zero"), "a pipe or a device"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "a\0b", "can't be read"),
+    ):
+        (problem,) = yamlfile.read_yaml(path).problems
+        assert message in problem.message
+
+
+def test_many_hidden_characters_are_not_all_reported(tmp_path: Path) -> None:
+    problems = read(tmp_path, "a: " + "\u200b" * 100_000).problems
+    assert len(problems) == yamlfile.MAX_PROBLEMS + 1
+    assert "the rest isn't read" in problems[-1].message
+
+
+def test_a_problem_is_printed_without_what_controls_a_terminal() -> None:
+    problem = yamlfile.Problem("a\x1b[2J.yaml", 1, 1, 'unknown key "\x07\u202e"')
+    assert str(problem) == r'a\x1b[2J.yaml:1:1: unknown key "\x07\u202e"'
+
+
+def test_text_of_other_languages_is_kept(tmp_path: Path) -> None:
+    text = "Jürgen; 深層学習; שלום; 👩\u200d🔬; नमस्ते"
+    document = read(tmp_path, f"a: {text}")
+    assert document.problems == []
+    assert document.value == {"a": text}
+    assert read(tmp_path, "\ufeffa: b\r\nc: d\r\n").value == {"a": "b", "c": "d"}
 
 
 def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
