@@ -15,9 +15,11 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, Insert, TextClause, event, insert, text
+from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, SQLModel, col, create_engine, delete, select
 
 from kb import paths, rows, tables
+from kb.database_errors import explain
 from kb.rows import Row
 from kb.schema import Milestone
 from kb.tables import ClaimRow, LinkRow, LoadedTimeline, MilestoneRow
@@ -61,6 +63,10 @@ class WrongVersion(RuntimeError):
     """Another version of this program made the file; the message says what to do."""
 
 
+class Unusable(RuntimeError):
+    """The file is damaged or another program's, or can't be opened; the message has the remedy."""
+
+
 class UnsupportedSQLite(RuntimeError):
     """Python was built with a version of SQLite that is too old."""
 
@@ -69,7 +75,7 @@ def open_database(path: Path | None = None) -> Engine:
     """The database at `path` (by default, the one in `KB_HOME`), created if there is none.
 
     Raises UnsupportedSQLite, WrongVersion if another version of this program made the file, and
-    sqlalchemy.exc.DatabaseError if the file is no database.
+    Unusable if it is no database of this program; then it is left as it is.
     """
     if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
         raise UnsupportedSQLite(
@@ -80,18 +86,35 @@ def open_database(path: Path | None = None) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(_database_url(path), connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _configure_connection)
+    try:
+        if _needs_update(engine, path):
+            _update_schema(engine)
+    except (DatabaseError, UnicodeDecodeError) as error:
+        engine.dispose()
+        raise Unusable(explain(getattr(error, "orig", None) or error, path)) from None
+    return engine
+
+
+def _needs_update(engine: Engine, path: Path) -> bool:
+    """Whether the file lacks tables or columns. Raises WrongVersion, and Unusable, unchanged."""
     with engine.connect() as connection:
         version = _schema_version(connection)
-        if version == tables.SCHEMA_VERSION:
-            return engine
+        statement = text("SELECT name FROM sqlite_master WHERE type = 'table'")
+        names = [str(name) for name in connection.execute(statement).scalars()]
+        if names and not (version and {"milestone", "run"} <= {*names}):
+            raise Unusable(
+                f"{path} is another program's database, with the table {names[0]}; "
+                "move it away, or set KB_HOME to another folder"
+            )
+        if version == tables.SCHEMA_VERSION and names:
+            return False
         if version and version not in MIGRATIONS:
             raise WrongVersion(
                 f"{path} has version {version}, this program reads version "
                 f"{tables.SCHEMA_VERSION}; move the file away, or set KB_HOME to another folder"
             )
         connection.execute(text("PRAGMA journal_mode = WAL"))
-    _update_schema(engine)
-    return engine
+    return True
 
 
 def _schema_version(connection: Connection) -> int:
@@ -150,32 +173,51 @@ class Changes:
 
 
 def load_timeline(
-    engine: Engine, milestones: Sequence[Milestone], file: Path | None = None
+    engine: Engine,
+    milestones: Sequence[Milestone],
+    file: Path | None = None,
+    *,
+    rebuild: bool = False,
 ) -> Changes:
     """Makes the stored timeline equal to `milestones`, in one transaction. Runs stay as they are.
 
-    `file` is where the milestones were read from; `is_stale` compares it later.
+    `file` is where the milestones were read from; `is_stale` compares it later. `rebuild` writes
+    all of it anew, whatever is there.
     """
     entries = {
         m.id: m.model_dump(mode="json", by_alias=True, exclude_unset=True) for m in milestones
     }
     with Session(engine) as session:
+        if rebuild:
+            _delete_timeline(session)
         changes = _compare(session, entries)
         for id in (*changes.removed, *changes.changed):
             _delete_milestone(session, id)
         session.flush()
         session.expunge_all()
         _insert_milestones(session, milestones, entries, {*changes.added, *changes.changed})
-        entries_json = json.dumps(list(entries.values()), sort_keys=True)
         session.merge(
             LoadedTimeline(
-                digest=hashlib.sha256(entries_json.encode()).hexdigest(),
+                digest=digest(list(entries.values())),
                 file=str(file) if file else None,
                 file_digest=_file_digest(file) if file else None,
             )
         )
         session.commit()
     return changes
+
+
+def digest(entries: Sequence[Row]) -> str:
+    """Identifies a timeline, by its entries in their order."""
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
+def _delete_timeline(session: Session) -> None:
+    for table in (MilestoneRow, LinkRow, ClaimRow, LoadedTimeline):
+        session.exec(delete(table))
+    connection = session.connection()
+    connection.execute(text("DROP TABLE IF EXISTS milestone_text"))
+    connection.execute(text(FULL_TEXT))
 
 
 def _compare(session: Session, entries: dict[str, Row]) -> Changes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kb import paths
+from kb import paths, ranges
 
 PRESETS = ("smoke", "quick", "full", "paper")
 
@@ -27,6 +27,11 @@ class Setting:
     type: str
     default: Any
     comment: str  # where the paper gives the default, or "ours"
+
+    @property
+    def range(self) -> str:
+        """The values that it may have, in words."""
+        return ranges.describe(self.name, self.default)
 
 
 # Sec. 4.1, Eq. 1, Eqs. 6 to 9, Table 2, Fig. 3, App. A.2, Sec. II, Procedure 1
@@ -295,7 +300,7 @@ def parse_settings(
     """The settings to change in a preset, from text such as {"lr": "0.1"}.
 
     Each value gets the type of the setting's default. Raises ValueError for an unknown preset or
-    setting, which lists the known ones, and for a value of another type.
+    setting, which lists the known ones, and for a value of another type or out of range.
     """
     if preset not in implementation.presets:
         raise ValueError(
@@ -316,15 +321,15 @@ def parse_settings(
 def _parse_value(name: str, text: str, default: Any) -> Any:
     """The text as a value of the default's type: 1 may stand for 1.0, and 1 for (1,)."""
     if isinstance(default, str):
+        ranges.check(name, text, default)
         return text
     try:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-    except (ValueError, SyntaxError):
-        raise ValueError(f"{name}={text}: not a value like {default!r}") from None
-    if isinstance(default, float) and type(value) is int:
-        value = float(value)
+        if isinstance(default, float) and type(value) is int:
+            value = float(value)
+    except (ValueError, SyntaxError, TypeError, OverflowError, MemoryError, RecursionError):
+        raise ValueError(f"{name}={text[:40]}: not a value like {default!r}") from None
     if isinstance(default, tuple) and not isinstance(value, tuple):
         value = (value,)
-    if type(value) is not type(default):
-        raise ValueError(f"{name}={text}: give a value like {default!r}")
+    ranges.check(name, value, default)
     return value

@@ -32,3 +32,15 @@ def database_file() -> Path:
 def run_folder(run_id: str) -> Path:
     """The folder of one run's figures, log and source."""
     return home() / "runs" / run_id
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file anew. On a full disk it stays as it was."""
+    path = path.resolve()
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -57,7 +57,7 @@ def write_page(engine: Engine, file: Path | None = None) -> Path:
     file = file or page_file()
     labels = {row.id: f"{row.short}, {row.date[:4]}" for row in db.milestones(engine)}
     verdicts = list(recorded_verdicts(db.claims(engine)))
-    file.write_text(render_page(verdicts, labels), encoding="utf-8")
+    paths.replace_text(file, render_page(verdicts, labels))
     return file
 
 

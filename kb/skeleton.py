@@ -183,7 +183,7 @@ def create_paper(
     else:
         entry = ENTRY_TEMPLATE.format(id=name, name=module.stem, date=date)
         line, hint = _insert_entry(timeline, document, entry, date), ""
-    module.write_text(IMPLEMENTATION_TEMPLATE, encoding="utf-8")
+    paths.replace_text(module, IMPLEMENTATION_TEMPLATE)
     return [
         f"{timeline}:{line}: the milestone{hint}",
         f"{module}:1: the implementation",
@@ -207,5 +207,5 @@ def _insert_entry(timeline: Path, document: yamlfile.Document, entry: str, date:
             len(lines),
         )
     written = "".join([*lines[:before], entry, "\n", *lines[before:]])
-    timeline.write_text(written.rstrip() + "\n", encoding="utf-8")
+    paths.replace_text(timeline, written.rstrip() + "\n")
     return before + 1

@@ -148,6 +148,8 @@ def error_response(error: sqlite3.Error) -> dict[str, Any]:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
     if code == sqlite3.SQLITE_INTERRUPT:
         return {"timeout": True}
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return refused(f"{message}; `kb check --database` says what is damaged, and the remedy")
     # a forbidden function has the code of any wrong statement
     if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY) or "not authorized" in message:
         return refused(

@@ -5,10 +5,13 @@ Exit status: 0 success, 1 failure (a timeline with errors, a run that failed, an
 """
 
 import argparse
+import errno
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from kb import paths
 from kb.cli.shell import CommandError, Handler
@@ -22,8 +25,10 @@ GROUPS = {  # a module of this package, and the verbs that it adds
     "runs": ("runs", "rows", "devices"),
     "queue": ("stop", "pause", "resume", "prioritize"),
     "claims": ("claims", "record", "verify"),
+    "backup": ("backup", "restore"),
     "serve": ("serve",),
 }
+LITERATURE_VERBS = ("import", "imports")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,26 +36,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(words[0] if words else None).parse_args(words)
     try:
-        return int(args.handler(args) or 0)
+        status = int(args.handler(args) or 0)
+        sys.stdout.flush()  # here, so that a full disk is noticed
+        return status
     except BrokenPipeError:  # the reader has closed the pipe, as in `kb export | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _discard_output()
         return 0
-    except (CommandError, LookupError, ValueError, OSError, RuntimeError) as error:
-        print(f"kb: {_error_message(error)}", file=sys.stderr)
-        return 1
     except Exception as error:
-        # SQLAlchemy's OperationalError; the class isn't imported, because that costs start-up time.
-        if type(error).__name__ != "OperationalError" or not hasattr(error, "orig"):
+        message = _error_message(error, _database_file(args, words[0]))
+        if message is None:
             raise
-        print(f"kb: {paths.home()}: {error.orig}", file=sys.stderr)
+        _discard_output()
+        print(f"kb: {message}", file=sys.stderr)
         return 1
 
 
-def _error_message(error: Exception) -> object:
-    """The error's own text. str() would quote a KeyError's; an OSError's has the file's name."""
-    if error.args and not getattr(error, "errno", None):
-        return error.args[0]
-    return error
+def _discard_output() -> None:
+    """Drops what can't be printed any more; Python would try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _database_file(args: argparse.Namespace, verb: str) -> Path:
+    """The file that an error of SQLite's is about."""
+    is_literature = verb in LITERATURE_VERBS or getattr(args, "outside", False)
+    return paths.home() / "outside.sqlite3" if is_literature else paths.database_file()
+
+
+def _error_message(error: Exception, database: Path) -> object | None:
+    """What is printed of an expected error; None for a defect of this program."""
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy's errors have SQLite's
+    sqlite = sys.modules.get("sqlite3")
+    if sqlite and isinstance(cause, sqlite.Error):
+        from kb.database_errors import explain
+
+        return explain(cause, database)
+    unreadable = isinstance(error, UnicodeError | json.JSONDecodeError) or type(error) is KeyError
+    if unreadable and (damage := _damage(database)):
+        return damage
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{error}; free some space, or set KB_HOME to a folder on another disk"
+    if isinstance(error, UnicodeError | OSError):
+        return error  # their first argument alone says too little
+    if isinstance(error, CommandError | LookupError | ValueError | RuntimeError):
+        return error.args[0] if error.args else error  # str() would quote a LookupError's
+    return _damage(database)
+
+
+def _damage(database: Path) -> str | None:
+    """What is wrong with the database, if that explains why something in it can't be read."""
+    from kb import integrity
+
+    problems = integrity.find_problems(database) if database == paths.database_file() else []
+    return problems[0] if problems else None
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:

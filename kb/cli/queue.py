@@ -37,7 +37,9 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
         "Set the priority of queued runs.",
         "kb prioritize 10 dropout-1f0c22ab",
     )
-    verb.add_argument("priority", type=int, help="the greatest starts first; a new run has 0")
+    verb.add_argument(
+        "priority", type=shell.PRIORITY, help="the greatest starts first; a new run has 0"
+    )
     verb.add_argument("run", nargs="+", help=RUN_HELP)
 
 

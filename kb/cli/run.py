@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kb import ranges
 from kb.cli import shell
 from kb.formatting import (
     format_count,
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from kb.implementations import Implementation
     from kb.runs.submission import RunRequest
     from kb.tables import Run
+
+
+CLEAR_LINE = "\r\033[K"  # of a terminal
 
 
 def add_verbs(add_verb: shell.AddVerb) -> None:
@@ -60,7 +64,11 @@ def _add_settings(verb: argparse.ArgumentParser) -> None:
         help="auto (the default), cpu, cuda, cuda:1, mps, xpu; several: a run for each",
     )
     verb.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change one setting; {ranges.RULES}",
     )
     verb.add_argument(
         "--deterministic",
@@ -82,7 +90,9 @@ def _add_execution_options(verb: argparse.ArgumentParser) -> None:
         help="run on a Ray cluster: ray://HOST:10001, or HOST:6379 from one of its nodes "
         "(the default is KB_CLUSTER)",
     )
-    verb.add_argument("--priority", type=int, help="runs with a greater number start first (0)")
+    verb.add_argument(
+        "--priority", type=shell.PRIORITY, help="runs with a greater number start first (0)"
+    )
     verb.add_argument(
         "--limit",
         action="append",
@@ -92,19 +102,21 @@ def _add_execution_options(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--processes",
-        type=int,
+        type=shell.bounded_int(1, 1_024),
         metavar="N",
         help="split each batch among N processes; on CUDA each has a GPU of its own",
     )
 
 
 def run_implementations(args: argparse.Namespace) -> int:
-    from kb.runs import description, submission
+    from kb.runs import description, polling, submission
 
     engine = shell.database()
     requests = [request for name in args.name for request in _requests(engine, name, args)]
     ids = submission.submit_all(engine, requests)
     if args.detach:
+        if reason := polling.disk_reason():
+            print(f"{ids[0]} {reason}", file=sys.stderr)
         _print_ids(ids, args)
         return 0
     try:
@@ -203,17 +215,23 @@ def _find_run(engine: "Engine", name: str) -> "Run | None":
 
 
 def _follow(engine: "Engine", run_id: str) -> "Run":
-    """Waits until the run has ended; shows its progress if the error output is a terminal."""
+    """Waits until the run has ended. Says what it waits for, and its progress in a terminal."""
     from kb.runs import polling
 
     live = sys.stderr.isatty()
     shown = ""
+    waits_for = ""
     for run in polling.watch(engine, run_id):
+        if run.status in ("queued", "paused"):
+            reason = polling.waiting_reason(engine, run)
+            if reason and reason != waits_for:
+                print(f"{CLEAR_LINE if live else ''}{run_id} {reason}", file=sys.stderr, flush=True)
+            waits_for = reason
         line = f"{run_id} {run.status}"
         if run.total:
             line += f" {run.done / run.total:4.0%}  {run.note}"
         if live and line != shown:
-            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+            print(f"{CLEAR_LINE}{line}", end="", file=sys.stderr, flush=True)
             shown = line
     if live:
         print(file=sys.stderr)

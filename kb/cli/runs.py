@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kb.cli import shell
-from kb.formatting import format_table
+from kb.formatting import format_count, format_table
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from kb.tables import Run
 
 
@@ -19,7 +21,9 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
     )
     verb.add_argument("--implementation", help="only the runs of this one")
     verb.add_argument("--batch", help="only the runs that were submitted together as this batch")
-    verb.add_argument("--limit", type=int, default=20, help="how many to print at most (20)")
+    verb.add_argument(
+        "--limit", type=shell.ROW_COUNT, default=20, help="how many to print at most (20)"
+    )
     verb = add_verb(
         export_rows,
         "rows",
@@ -39,19 +43,37 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
 def list_runs(args: argparse.Namespace) -> None:
     from kb.runs import store
 
+    engine = shell.database()
+    _revive_supervisor(engine)
     runs = store.latest(
-        shell.database(), implementation=args.implementation, batch=args.batch, limit=args.limit
+        engine, implementation=args.implementation, batch=args.batch, limit=args.limit
     )
     if args.json:
         shell.print_json([run.model_dump(mode="json") for run in runs], ensure_ascii=True)
     elif runs:
         head = ("run", "status", "preset", "device", "submitted", "time", "")
-        print(format_table(head, [_run_cells(run) for run in runs]))
+        print(format_table(head, [_run_cells(engine, run) for run in runs]))
     else:
         print("no runs yet")
 
 
-def _run_cells(run: "Run") -> tuple[str, ...]:
+def _revive_supervisor(engine: "Engine") -> None:
+    """Starts a supervisor for runs that have lost theirs, and says so."""
+    from kb.runs import polling
+
+    try:
+        count = polling.revive(engine)
+    except OSError as error:
+        print(f"runs wait, and no supervisor can be started: {error}", file=sys.stderr)
+        return
+    if count:
+        runs = format_count(count, "run")
+        print(f"{runs} had no supervisor any more; a new one was started", file=sys.stderr)
+
+
+def _run_cells(engine: "Engine", run: "Run") -> tuple[str, ...]:
+    from kb.runs import polling
+
     return (
         run.id,
         run.status,
@@ -59,7 +81,7 @@ def _run_cells(run: "Run") -> tuple[str, ...]:
         (run.environment or {}).get("device", run.place or run.device),
         f"{datetime.fromtimestamp(run.submitted):%Y-%m-%d %H:%M}",
         f"{(run.usage or {}).get('wall_seconds', 0):.0f} s",
-        run.reason or "",
+        run.reason or polling.waiting_reason(engine, run),
     )
 
 
@@ -67,6 +89,7 @@ def export_rows(args: argparse.Namespace) -> None:
     from kb.runs import export
 
     engine = shell.database()
+    _revive_supervisor(engine)
     if args.format == "tensorboard":
         if args.to is None:
             raise shell.CommandError("TensorBoard reads folders: name one with --to FOLDER")

@@ -21,6 +21,25 @@ AddVerb = Callable[[Handler, str, str, str], argparse.ArgumentParser]
 """Adds a verb to the parser: its handler, name, description and an example of its use."""
 
 
+def bounded_int(low: int, high: int) -> Callable[[str], int]:
+    """A type of arguments: a whole number in this range. argparse prints the error."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number") from None
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{text[:40]}: give {low:,} to {high:,}")
+        return number
+
+    return parse
+
+
+ROW_COUNT = bounded_int(0, 1_000_000_000)  # how many to print at most
+PRIORITY = bounded_int(-1_000_000, 1_000_000)  # as kb.runs.submission checks it
+
+
 class CommandError(Exception):
     """The verb can't do what was requested; the message is printed for the user."""
 
@@ -28,8 +47,8 @@ class CommandError(Exception):
 def database() -> "Engine":
     """Opens the database, and loads the timeline into it if the file has changed.
 
-    If the file has errors, they are printed and the timeline loaded before is used; if there is
-    none, raises CommandError.
+    If the file has errors, or the database can't be written to, that is printed and the timeline
+    loaded before is used; if there is none, raises CommandError.
     """
     from kb import db
 
@@ -44,9 +63,12 @@ def database() -> "Engine":
     return engine
 
 
-def load_timeline(engine: "Engine", file: Path) -> "Changes":
+def load_timeline(engine: "Engine", file: Path, *, rebuild: bool = False) -> "Changes":
     """Loads the file into the database and prints its problems; raises CommandError on errors."""
+    from sqlalchemy.exc import DatabaseError
+
     from kb import db, loader
+    from kb.database_errors import explain
 
     timeline = loader.read_timeline(file)
     for problem in timeline.problems:
@@ -54,7 +76,11 @@ def load_timeline(engine: "Engine", file: Path) -> "Changes":
     if timeline.errors:
         errors = format_count(len(timeline.errors), "error")
         raise CommandError(f"{file} has {errors}; nothing was loaded")
-    return db.load_timeline(engine, timeline.milestones, file.resolve())
+    try:
+        return db.load_timeline(engine, timeline.milestones, file.resolve(), rebuild=rebuild)
+    except DatabaseError as error:
+        reason = explain(error.orig or error, paths.database_file())
+        raise CommandError(f"{file} can't be loaded: {reason}") from None
 
 
 def find_milestone(engine: "Engine", name: str) -> "MilestoneRow":

@@ -21,7 +21,12 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
         "Validate a timeline; print every error with its file, line and column.",
         "kb check data/timeline.yaml",
     )
-    verb.add_argument("file", type=Path, nargs="?", default=paths.TIMELINE)
+    verb.add_argument("file", type=Path, nargs="?", help="a timeline (the project's own)")
+    verb.add_argument(
+        "--database",
+        action="store_true",
+        help="check the database instead, or the file of one: pages, text, runs and their figures",
+    )
     verb.add_argument(
         "--strict",
         action="store_true",
@@ -34,6 +39,11 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
         "kb load",
     )
     verb.add_argument("file", type=Path, nargs="?", default=paths.TIMELINE)
+    verb.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="write all of it anew, also where the stored timeline is damaged; runs stay",
+    )
     verb = add_verb(
         search_milestones,
         "search",
@@ -41,7 +51,9 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
         "kb search 'attention track:theory year:2014..2017'",
     )
     verb.add_argument("query", nargs="*", help="words, and qualifiers such as track:theory")
-    verb.add_argument("--limit", type=int, default=50, help="how many to print at most (50)")
+    verb.add_argument(
+        "--limit", type=shell.ROW_COUNT, default=50, help="how many to print at most (50)"
+    )
     verb.add_argument(
         "--outside", action="store_true", help="search the imported literature instead"
     )
@@ -67,9 +79,12 @@ def _add_new(add_verb: shell.AddVerb) -> None:
 
 
 def check_timeline(args: argparse.Namespace) -> int:
+    if args.database:
+        return _check_database(args)
     from kb import loader
 
-    timeline = loader.read_timeline(args.file, strict=args.strict)
+    file = args.file or paths.TIMELINE
+    timeline = loader.read_timeline(file, strict=args.strict)
     if args.json:
         problems = [dataclasses.asdict(problem) for problem in timeline.problems]
         shell.print_json(problems, ensure_ascii=True)
@@ -77,14 +92,26 @@ def check_timeline(args: argparse.Namespace) -> int:
         for problem in timeline.problems:
             print(problem)
         if not timeline.errors:
-            print(f"{args.file}: {format_count(len(timeline.milestones), 'milestone')}, no errors")
+            print(f"{file}: {format_count(len(timeline.milestones), 'milestone')}, no errors")
     return 1 if timeline.errors or timeline.drafts else 0
+
+
+def _check_database(args: argparse.Namespace) -> int:
+    from kb import integrity
+
+    file = args.file or paths.database_file()
+    problems = integrity.find_problems(file)
+    if args.json:
+        shell.print_json([{"file": str(file), "message": message} for message in problems])
+    else:
+        print("\n".join(problems) or f"{file}: no errors")
+    return 1 if problems else 0
 
 
 def load_timeline(args: argparse.Namespace) -> None:
     from kb import db
 
-    changes = shell.load_timeline(db.open_database(), args.file)
+    changes = shell.load_timeline(db.open_database(), args.file, rebuild=args.rebuild)
     if args.json:
         shell.print_json(dataclasses.asdict(changes), indent=None)
     else:

@@ -8,7 +8,7 @@ import time
 
 from sqlalchemy import Engine
 
-from kb.runs import launcher, store
+from kb.runs import launcher, store, submission
 from kb.tables import Request
 
 
@@ -34,7 +34,8 @@ def resume(engine: Engine, run_id: str) -> None:
 
 
 def prioritize(engine: Engine, run_id: str, priority: int) -> None:
-    """Queued runs with a greater priority start first; a new run has 0."""
+    """Queued runs with a greater priority start first; a new run has 0. Raises ValueError."""
+    submission.check_priority(priority)
     _request(engine, run_id, "priority", priority)
 
 

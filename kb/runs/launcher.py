@@ -1,5 +1,6 @@
 """Starts the supervisor of a database, unless there is one: a lock allows one for each database."""
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -10,7 +11,27 @@ from kb import paths
 
 
 def lock() -> IO[str] | None:
-    """The supervisor's lock, held until the file is closed; None if another process holds it."""
+    """The supervisor's lock, held until the file is closed; None if another process holds it.
+
+    The file has the id of the process that holds it.
+    """
+    file = _try_lock()
+    if file:
+        with contextlib.suppress(OSError):  # on a full disk nobody learns the id
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+    return file
+
+
+def holder() -> int | None:
+    """The id of the process that took the lock last."""
+    with contextlib.suppress(OSError, ValueError):
+        return int((paths.home() / "supervisor.lock").read_text())
+    return None
+
+
+def _try_lock() -> IO[str] | None:
     path = paths.home() / "supervisor.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
@@ -22,14 +43,14 @@ def lock() -> IO[str] | None:
     return file
 
 
-def ensure_supervisor() -> None:
-    """Starts a supervisor, detached from this process, unless one is running.
+def ensure_supervisor() -> bool:
+    """Starts a supervisor, detached from this process, unless one is running; whether it did.
 
     If two are started at the same time, the one that doesn't get the lock exits.
     """
-    held = lock()
+    held = _try_lock()
     if held is None:
-        return
+        return False
     held.close()
     with (paths.home() / "supervisor.log").open("ab") as log:
         subprocess.Popen(
@@ -41,3 +62,4 @@ def ensure_supervisor() -> None:
             cwd=paths.ROOT,
             env=os.environ | {"KB_HOME": str(paths.home())},
         )
+    return True

@@ -12,6 +12,8 @@ MAX_LOG_BYTES = 8 << 20  # of a longer log the beginning and the end are kept
 BYTE_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 TIME_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 KEYS = {"time": "seconds", "memory": "memory", "disk": "disk"}  # by the name that users write
+# Less is no limit of a run: it would reach it before it has done anything.
+MINIMUMS = {"seconds": 1, "memory": 100e6, "disk": 1e6}
 EXAMPLES = {
     "time": "90s, 10m or 2h",
     "memory": "500MB or 4GB",
@@ -39,10 +41,19 @@ def parse(texts: list[str]) -> dict[str, float]:
             raise ValueError(
                 f"{text!r}: {amount!r} is no amount of {name}; write {name}={EXAMPLES[name]}"
             )
-        if not 0 < limit < float("inf"):
-            raise ValueError(f"{text!r}: a limit is greater than zero")
         limits[KEYS[name]] = limit
+    check(limits)
     return limits
+
+
+def check(limits: dict[str, float]) -> None:
+    """Raises ValueError for an unknown limit, and for one that no run could keep."""
+    for key, limit in limits.items():
+        if key not in MINIMUMS:
+            raise ValueError(f"{key!r} is no limit; there are {', '.join(MINIMUMS)}")
+        if not MINIMUMS[key] <= limit < float("inf"):
+            least = "1 s" if key == "seconds" else _format_bytes(MINIMUMS[key])
+            raise ValueError(f"a limit of {limit:g} for {key}: give at least {least}")
 
 
 def _parse_amount(name: str, amount: str) -> float | None:

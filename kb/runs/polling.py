@@ -1,18 +1,21 @@
 """Waits for the supervisor: for the end of a run, for handled requests, for the list of devices.
 
-While it waits, it starts a new supervisor if the last one was killed.
+While it waits, it starts a new supervisor if the last one was killed. It also says what a queued
+run waits for.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func
 from sqlmodel import Session, col, select
 
+from kb import paths
 from kb.runs import launcher, store
 from kb.tables import Device, Request, Run
 
 SUPERVISOR_CHECK_SECONDS = 5.0
+STARTING_SECONDS = 20.0  # that a supervisor may take to start after a run was submitted
 
 
 def watch(engine: Engine, run_id: str, interval: float = 0.2) -> Iterator[Run]:
@@ -40,6 +43,66 @@ def wait_for_devices(engine: Engine, interval: float = 0.1) -> list[Device]:
     while not (devices := store.devices(engine)):
         next(poll)
     return devices
+
+
+def revive(engine: Engine) -> int:
+    """Starts a supervisor if runs that haven't ended have none; returns how many had lost theirs.
+
+    Runs that were submitted just now aren't counted: the supervisor that they started comes yet.
+    Raises OSError where no file can be written.
+    """
+    waiting = select(func.count(), func.min(Run.submitted)).where(
+        col(Run.status).in_(("queued", "running"))
+    )
+    with Session(engine) as session:
+        count, oldest = session.exec(waiting).one()
+    if not count or not launcher.ensure_supervisor():
+        return 0
+    return int(count) if time.time() - oldest > STARTING_SECONDS else 0
+
+
+def waiting_reason(engine: Engine, run: Run) -> str:
+    """What a run that hasn't started waits for; empty if it is about to start, or has started."""
+    if run.status == "paused":
+        return f"paused: `kb resume {run.id}` lets it continue"
+    if run.status != "queued":
+        return ""
+    return disk_reason() or run.note or _device_reason(engine, run)
+
+
+def disk_reason() -> str:
+    """Why no run can start now, if that is for lack of space."""
+    from kb.runs import scheduler
+
+    free = scheduler.free_disk_bytes()
+    if free >= scheduler.MIN_FREE_BYTES:
+        return ""
+    return (
+        f"waits: {free / 1e6:.0f} MB are free for {paths.home()}, and a run starts with "
+        f"{scheduler.MIN_FREE_BYTES / 1e6:.0f} MB; free some space"
+    )
+
+
+def _device_reason(engine: Engine, run: Run) -> str:
+    """Which runs occupy all devices that the run could have."""
+    from kb.runs import scheduler
+
+    if run.cluster:
+        return ""
+    with Session(engine) as session:
+        running = session.exec(select(Run).where(Run.status == "running")).all()
+    devices = [
+        device.id
+        for device in store.devices(engine)
+        if run.device in ("auto", device.id, scheduler.kind_of(device.id))
+    ]
+    occupants: dict[str, None] = {}
+    for device in devices or [run.device]:
+        here = [other.id for other in running if other.place in (device, scheduler.kind_of(device))]
+        if len(here) < scheduler.RUNS_PER_DEVICE:
+            return ""
+        occupants |= dict.fromkeys(here)
+    return f"waits for its turn, after {', '.join(occupants)}"
 
 
 def _poll(interval: float) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import secrets
 import subprocess
 import time
@@ -12,15 +13,18 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from kb import implementations, paths
+from kb import implementations, paths, ranges
 from kb.implementations import Implementation
-from kb.runs import launcher, store
+from kb.runs import launcher, limits, store
 from kb.tables import Run
 
 # Folders that a run's data depends on. A run keeps them, since the supervisor that executes it may
 # have been started with others.
 KEPT_VARIABLES = ("KB_DATA", "XDG_CACHE_HOME")
 GIT_TIMEOUT_SECONDS = 5
+DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:[0-9]{1,3})?")
+MAX_PRIORITY = 1_000_000
+MAX_PROCESSES = 1_024
 
 
 @dataclass(frozen=True)
@@ -114,17 +118,36 @@ def _create_run(request: RunRequest, batch: str | None, commit: str | None) -> R
 def _check_request(request: RunRequest, implementation: Implementation) -> None:
     """Raises ValueError if the implementation can't be run like this."""
     name = request.name
-    settings = [setting.name for setting in implementation.settings]
-    for key in request.changes:
-        if key not in settings:
-            raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(settings)}")
+    defaults = {setting.name: setting.default for setting in implementation.settings}
+    for key, value in request.changes.items():
+        if key not in defaults:
+            raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(defaults)}")
+        ranges.check(key, value, defaults[key])
     presets = implementation.presets
     if request.preset not in presets:
         raise ValueError(f"{name} has no preset {request.preset!r}; it has {', '.join(presets)}")
+    _check_execution(request)
     if request.options.get("processes", 1) > 1 and not implementation.parallel:
         raise ValueError(
             f"{name} isn't written for several processes; one that uses impl.kit.parallel is"
         )
+
+
+def _check_execution(request: RunRequest) -> None:
+    """Checks where, when and how far the run may go."""
+    if not DEVICE.fullmatch(request.device):
+        shown = request.device[:40]
+        raise ValueError(f"{shown!r} is no device; give auto, cpu, cuda, cuda:1, mps or xpu")
+    check_priority(request.priority)
+    processes = request.options.get("processes", 1)
+    if not 1 <= processes <= MAX_PROCESSES:
+        raise ValueError(f"{processes} processes: give 1 to {MAX_PROCESSES:,}")
+    limits.check(request.limits)
+
+
+def check_priority(priority: int) -> None:
+    if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        raise ValueError(f"a priority is {-MAX_PRIORITY:,} to {MAX_PRIORITY:,}")
 
 
 def _cluster_address(request: RunRequest) -> str | None:

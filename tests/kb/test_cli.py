@@ -38,6 +38,8 @@ VERBS = [
     "imports",
     "schema",
     "new",
+    "backup",
+    "restore",
     "serve",
 ]
 

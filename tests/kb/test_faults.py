@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlmodel import Session
 
 from kb import db, paths
-from kb.runs import control, launcher, store
+from kb.runs import control, launcher, polling, store
+from kb.tables import Run
 from tests.conftest import end_processes_of
 from tests.kb.run_processes import (
     Until,
@@ -61,6 +63,11 @@ class Disk:
                 while True:
                     file.write(bytes(block_size))
         assert shutil.disk_usage(self.folder).free == 0
+
+    def fill_but(self, free: float) -> None:
+        """Leaves about so many bytes."""
+        with self.ballast.open("wb") as file:
+            file.write(bytes(shutil.disk_usage(self.folder).free - int(free)))
 
     def clear(self) -> None:
         self.ballast.unlink()
@@ -219,3 +226,118 @@ def test_a_read_only_folder_can_be_read(home: Path, loaded: Engine) -> None:
 def kb(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kb.cli", *arguments]
     return subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
+
+
+def check_message(done: subprocess.CompletedProcess[str]) -> None:
+    """A verb that can't go on says why in a line, and what helps."""
+    assert done.returncode == 1, done
+    assert done.stderr.startswith("kb: ") and done.stderr.count("\n") == 1, done.stderr
+    assert "free some space" in done.stderr
+
+
+def test_every_verb_survives_a_full_disk(
+    home: Path, mount_disk: Callable[[Path], Disk], tmp_path: Path
+) -> None:
+    disk = mount_disk(home)
+    engine = db.open_database()
+    assert kb("load").returncode == 0
+    with engine.begin() as connection:  # as after an update of the program
+        connection.execute(text("UPDATE loaded SET file_digest = 'of another version'"))
+    disk.fill()
+    for arguments in (["search", "dropout"], ["show", "dropout"], ["export"], ["runs"], ["claims"]):
+        done = kb(*arguments)
+        assert done.returncode == 0 and done.stdout, done
+        assert "using the timeline loaded before" in done.stderr
+    for arguments in (
+        ["load", "--rebuild"],
+        ["run", "dropout", "--preset", "smoke"],
+        ["backup"],
+        ["rows", "x", "--to", "/dev/full"],
+    ):
+        done = kb(*arguments)
+        assert done.returncode == 1 and "Traceback" not in done.stderr, done
+        assert "free some space" in done.stderr or "full" in done.stderr or "no run" in done.stderr
+    assert kb("check", "--database").returncode == 0
+    disk.clear()
+    assert kb("load").returncode == 0
+    check_integrity(engine)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["search", "dropout"], ["export"], ["schema"], ["check"], ["runs"], ["claims"]],
+    ids=" ".join,
+)
+def test_output_that_finds_no_space_is_an_error(loaded: Engine, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kb.cli", *arguments],
+            cwd=paths.ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    check_message(done)
+
+
+def test_a_run_says_what_it_waits_for(
+    home: Path, mount_disk: Callable[[Path], Disk], until: Until
+) -> None:
+    disk = mount_disk(home)
+    engine = db.open_database()
+    assert kb("load").returncode == 0
+    disk.fill_but(12e6)
+    command = ["run", "dropout", "--preset", "smoke", "--device", "cpu"]
+    detached = kb(*command, "--detach")
+    assert "MB are free" in detached.stderr and "starts with 100 MB; free some" in detached.stderr
+    assert "waits: 1" in kb("runs").stdout
+    with subprocess.Popen(
+        [sys.executable, "-m", "kb.cli", *command],
+        cwd=paths.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        assert "MB are free" in process.stderr.readline()
+        disk.clear()
+        assert process.wait(120) == 0
+    run_id = detached.stdout.strip()
+    assert wait_for_end(engine, run_id).status == "succeeded"
+
+
+def test_a_run_that_waits_for_another_says_so(loaded: Engine, until: Until) -> None:
+    running = start_slow_run(loaded, until)
+    queued = submit_dropout(loaded)
+    assert polling.waiting_reason(loaded, store.get(loaded, queued)) == (
+        f"waits for its turn, after {running.id}"
+    )
+    assert polling.waiting_reason(loaded, store.get(loaded, running.id)) == ""
+    assert f"waits for its turn, after {running.id}" in kb("runs").stdout
+    control.cancel(loaded, queued)
+    control.cancel(loaded, running.id)
+    wait_for_end(loaded, running.id)
+
+
+def test_runs_without_a_supervisor_are_noticed(
+    loaded: Engine, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert polling.revive(loaded) == 0, "no runs, no supervisor"
+    assert not supervisors()
+    with monkeypatch.context() as patch:
+        patch.setattr(launcher, "ensure_supervisor", lambda: False)
+        run_id = submit_dropout(loaded)
+    with Session(loaded) as session:
+        run = session.get_one(Run, run_id)
+        run.submitted -= 60
+        session.commit()
+    listed = kb("runs")
+    assert listed.stderr == "1 run had no supervisor any more; a new one was started\n"
+    until(lambda: store.get(loaded, run_id).status == "succeeded")
+    assert kb("runs").stderr == ""
+
+
+def test_a_run_that_was_submitted_just_now_has_a_supervisor_that_starts(loaded: Engine) -> None:
+    submit_dropout(loaded)
+    assert polling.revive(loaded) == 0
