@@ -89,7 +89,7 @@ def match_works(
         if id is None:
             id, next_id = next_id, next_id + 1
             batch.added[id] = work
-            _remark_on_key(batch, place, work, by_key.get(keys[place]))
+            _remark_on_key(batch, place, work, by_key.get(keys[place]), origins)
         else:
             _merge(batch, place, id, work, origins, import_id)
         for hash in (*identifiers[place], *titles[place]):
@@ -162,14 +162,19 @@ def _merge(
         batch.records.setdefault(id, []).append(work)
 
 
-def _remark_on_key(batch: MatchedBatch, place: int, work: Work, other: int | None) -> None:
+def _remark_on_key(
+    batch: MatchedBatch, place: int, work: Work, other: int | None, origins: _Origins
+) -> None:
     """Says that a new work may be the correction of another; their keys alone don't decide it."""
-    if other is not None:
-        batch.remarks[place] = (
-            f"{work.key.partition(':')[2]}: kept apart from {_title(batch.current(other))}, which "
-            "has the same key and first author but another title; if this corrects it, remove the "
-            "earlier import (kb imports, kb import --remove N)"
-        )
+    if other is None:
+        return
+    key = work.key.partition(":")[2]
+    remark = f"{key}: kept apart from {_title(batch.current(other))}, which has the same key and "
+    remark += "first author but another title"
+    if other not in batch.added and other in origins.imports:
+        earlier = min(origins.imports[other])
+        remark += f"; if this corrects it, undo the earlier import: kb import --remove {earlier}"
+    batch.remarks[place] = remark
 
 
 def _title(work: Work) -> str:

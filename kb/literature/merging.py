@@ -86,6 +86,8 @@ def merge_works(old: Work, new: Work, corrects: bool = False) -> Work:
     taken = {}
     for name in MERGED_FIELDS:
         was, now = getattr(old, name), getattr(new, name)
+        if name == "authors":
+            now = _fuller_names(was, now)
         if now and (not was or (corrects and _differs(name, was, now))):
             taken[name] = now
     code = (*old.code, *new.code)
@@ -101,6 +103,16 @@ def _differs(name: str, was: object, now: object) -> bool:
     if isinstance(was, Sequence) and isinstance(now, Sequence) and name == "authors":
         return _surnames(was)[: len(now)] != _surnames(now)
     return str(was).casefold() != str(now).casefold()
+
+
+def _fuller_names(was: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
+    """The names of `now`; where `was` has the same surname with more of the given name, that."""
+    fuller = {
+        place: name
+        for place, (name, other) in enumerate(zip(was, now, strict=False))
+        if len(name) > len(other) and _surnames([name]) == _surnames([other])
+    }
+    return tuple(fuller.get(place, name) for place, name in enumerate(now))
 
 
 def _surnames(authors: Sequence[str]) -> list[str]:

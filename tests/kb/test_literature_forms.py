@@ -39,8 +39,8 @@ BIBTEX: dict[str, tuple[str, dict[str, Any]]] = {  # entry, what is read of it
         {"title": "École øst α 5% & more", "authors": ("Kurt Gödel",)},
     ),
     "macros": (
-        r"@misc{l, title={On {\textless}i{\textgreater}, H\textsubscript{2}O \LaTeX{} $\mathbb{R}$}}",
-        {"title": "On <i>, H2O LaTeX ℝ"},
+        r"@misc{l, title={{\textless}i{\textgreater} H\textsubscript{2}O \LaTeX{} $\mathbb{R}$}}",
+        {"title": "<i> H2O LaTeX ℝ"},
     ),
     "string": (
         '@string{jh = "Journal of"}\n@misc{l, title={T}, journal = jh # " Hives"}',

@@ -113,7 +113,17 @@ def test_a_correction_that_is_not_taken_is_said(tmp_path: Path) -> None:
     done = import_text(tmp_path, "v2.bib", LAGOON.replace("shallow", "deep") + "}")
     assert done.added == 1
     assert "kept apart from 'Tides of a shallow lagoon'" in done.changes[0]
-    assert "--remove" in done.changes[0]
+    assert done.changes[0].endswith("kb import --remove 1")
+
+
+def test_a_shorter_name_of_an_author_corrects_nothing(tmp_path: Path) -> None:
+    record = {"title": "Counting bees with a camera", "doi": "10.1000/x"}
+    import_text(tmp_path, "a.json", [record | {"authors": ["Ola Lind", "A. Berg"]}])
+    names = ["O Lind", "Ása Berg", "N. N."]
+    done = import_text(tmp_path, "b.json", [record | {"authors": names}])
+    assert done.updated == 1
+    (hit,) = search_works(tmp_path, "").hits
+    assert hit.people == "Ola Lind; Ása Berg; N. N."
 
 
 def test_another_format_completes_and_changes_nothing(tmp_path: Path) -> None:
