@@ -13,7 +13,7 @@ MAX_ABBREVIATIONS = 100_000
 MAX_PARENTS = 200_000  # entries from which others inherit
 MAX_GENERATIONS = 5
 NO_WORKS = ("xdata", "set", "control", "bibnote")
-REFERENCE = re.compile(r"(?i)\b(crossref|xdata)\s*=\s*[{\"]?\s*([^\"{}=]{1,500})")
+REFERENCE = re.compile(r"(?i)\b(crossref|xdata)\s{0,20}=\s{0,20}[{\"]?\s{0,20}([^\"{}=]{1,500})")
 INHERITED = ("year", "date", "publisher", "editor", "journal", "journaltitle", "eventtitle")
 ARXIV_IN_TEXT = re.compile(r"(?i)(?:arxiv\s?[:\s]\s?|abs/)(\d{4}\.\d{4,5}|[a-z-]{2,20}/\d{7})")
 ARXIV_NUMBER = re.compile(r"\d{4}\.\d{4,5}(v\d+)?")

@@ -32,8 +32,13 @@ KINDS = (
     "report|phdthesis|mastersthesis|thesis|unpublished|software|dataset|manual|booklet"
 )
 HEAD_WITHOUT_BRACE = re.compile(rf"(?im)^[ \t]*@[ \t]*(?:{KINDS})\b[ \t]*(?![\s{{(])")
-HIDDEN_ENTRY = re.compile(rf"(?i)@(?:{KINDS})\s*[{{(]\s*[^\s,{{}}=]*\s*,")
-FIELD_AFTER_END = re.compile(r"(?m)^[ \t]*,?[ \t]*[A-Za-z]+[ \t]*=[ \t]*[{\"\w]")
+HIDDEN_ENTRY = re.compile(
+    rf"(?i)@(?:{KINDS})\s{{0,20}}[{{(]\s{{0,20}}[^\s,{{}}=@()]{{0,200}}\s{{0,20}},"
+)
+FIELD_AFTER_END = re.compile(
+    r"(?m)^[ \t]{0,50},?[ \t]{0,50}[A-Za-z]{1,50}[ \t]{0,50}=[ \t]{0,50}[{\"\w]"
+)
+TITLE_OUTSIDE = re.compile(r"(?i)\btitle[ \t]{0,20}=[ \t]{0,20}[{\"]")
 NO_ENTRIES = ("comment", "preamble")
 
 logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)  # its errors are in its result
@@ -119,7 +124,22 @@ def _depth(text: str, begin: int, end: int) -> int:
     return opened - text.count("}", begin, end) + text.count("\\}", begin, end)
 
 
-def _parse_piece(line: int, piece: str) -> Iterator[Found]:
+def _parse_piece(line: int, piece: str) -> list[Found]:
+    """What is in a piece. If something is damaged, its entries are parsed each by itself."""
+    found = _parse(line, piece)
+    starts = [match.start() for match in HIDDEN_ENTRY.finditer(piece)]
+    if len(starts) < 2 or not any(isinstance(result, Unreadable) for _, result in found):
+        return found
+    ends = [*starts[1:], len(piece)]
+    starts[0] = 0
+    apart: list[Found] = []
+    for start, end in zip(starts, ends, strict=True):
+        apart += _parse(line, piece[start:end])
+        line += piece.count("\n", start, end)
+    return apart
+
+
+def _parse(line: int, piece: str) -> list[Found]:
     found: list[Found] = []
     for bare in HEAD_WITHOUT_BRACE.finditer(piece):
         where = line + piece.count("\n", 0, bare.start())
@@ -127,25 +147,26 @@ def _parse_piece(line: int, piece: str) -> Iterator[Found]:
     head = HEAD.match(piece)
     if head:
         if head[2].lower() in NO_ENTRIES and not HIDDEN_ENTRY.search(piece):
-            yield from found
-            return
+            return found
         piece = f"{head[1]}@{head[2]}{head[4]}{head[3]}{piece[head.end() :]}"
     try:
         library: Library = Splitter(piece).split()
     except Exception as error:  # whatever the library stumbles over is one rejected record
-        yield line, Unreadable(f"not BibTeX: {error}"[:MAX_HEAD])
-        return
+        return [(line, Unreadable(f"not BibTeX: {error}"[:MAX_HEAD]))]
     last: RawEntry | None = None
     for block in library.blocks:
+        where = line + max(block.start_line or 0, 0)
         if isinstance(block, ImplicitComment):
-            if last and FIELD_AFTER_END.search(block.comment):
+            if TITLE_OUTSIDE.search(block.comment) and not HEAD_WITHOUT_BRACE.search(piece):
+                found.append((where, Unreadable("a title outside of entries: a damaged beginning")))
+            elif last and FIELD_AFTER_END.search(block.comment):
                 last.notes.append("fields follow the closing brace of their entry: one too many?")
             continue
         result = _read_block(block)
         last = result if isinstance(result, RawEntry) else None
         if result:
-            found.append((line + max(block.start_line or 0, 0), result))
-    yield from sorted(found, key=lambda one: one[0])
+            found.append((where, result))
+    return sorted(found, key=lambda one: one[0])
 
 
 def _read_block(block: Block | None) -> RawEntry | Unreadable | None:

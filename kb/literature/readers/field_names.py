@@ -49,6 +49,7 @@ UNUSED = (  # what a work doesn't keep, and nobody misses
     "tradenames manufacturers fundingdetails fundingtexts"
 )
 
+MAX_INITIALS = 100  # characters of a name that may be written as Lind O.
 MAX_ADDRESS = 2_000  # characters
 OPENALEX = re.compile(r"openalex\.org/(?:works/)?(W\d{1,15})\b")
 SEMANTIC_SCHOLAR = re.compile(r"semanticscholar\.org/paper/(?:[^/\s]+/)?([0-9a-f]{40})\b")
@@ -106,9 +107,13 @@ def split_names(text: str) -> list[str]:
     if len(parts) == 1:
         parts = _split_at_commas(parts[0])
     parts = list(filter(None, parts))
-    if len(parts) > 1 and all(map(INITIALS_LAST.match, parts)):  # Lind O.; Berg A.
+    if len(parts) > 1 and all(map(_ends_with_initials, parts)):  # Lind O.; Berg A.
         parts = [INITIALS_LAST.sub(r"\1, \2", part) for part in parts]
     return [given_name_first(part) for part in parts]
+
+
+def _ends_with_initials(name: str) -> bool:
+    return len(name) <= MAX_INITIALS and INITIALS_LAST.match(name) is not None
 
 
 def _split_at_commas(text: str) -> list[str]:
