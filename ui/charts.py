@@ -58,7 +58,7 @@ def _choose_measure(points: pd.DataFrame, key: str) -> str | None:
         "Measure",
         measures,
         required=True,
-        format_func=lambda name: escape_markdown(name.replace("_", " ")),
+        format_func=lambda name: escape_markdown(_in_words(name)),
         key=widget,
         on_change=lambda: st.session_state.update({has_chosen: True}),
     )
@@ -85,9 +85,15 @@ def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
         setting, seed = _setting_in_words(own.pop("setting", "")), own.pop("seed", "")
         series = ", ".join(f"{v} examples" if k == "n" else v for k, v in own.items())
         series, setting = (series, setting) if series else (setting, "")
-        labels = (name.measure, series or name.measure.replace("_", " "), setting, seed)
+        labels = (name.measure, series or _in_words(name.measure), setting, seed)
         records += [(*labels, step, value) for step, value in curve]
     return pd.DataFrame(records, columns=COLUMNS)
+
+
+def _in_words(measure: str) -> str:
+    """ "val_error" becomes "validation error"."""
+    words = measure.split("_")
+    return " ".join(["validation" if words[0] == "val" else words[0], *words[1:]])
 
 
 def _without_data(row: dict[str, Any]) -> dict[str, Any]:
@@ -145,9 +151,7 @@ def _chart(points: pd.DataFrame, *, log: bool) -> Any:
     seeds = base.mark_line(opacity=0.25, strokeWidth=1).encode(
         y=value, detail=["seed:N", "setting:N"], **sides
     )
-    is_short = points["step"].nunique() <= MAX_MARKED
-    marks: Any = alt.OverlayMarkDef(size=18) if is_short else False
-    means = base.mark_line(strokeWidth=2.5, point=marks).encode(
+    means = base.mark_line(strokeWidth=2.5).encode(
         y=mean,
         tooltip=[
             alt.Tooltip("series:N", title="side"),
@@ -157,7 +161,12 @@ def _chart(points: pd.DataFrame, *, log: bool) -> Any:
         ],
         **sides,
     )
-    return alt.layer(seeds, means).properties(height=300)
+    layers = [seeds, means]
+    if points["step"].nunique() <= MAX_MARKED:
+        places = {name: sides[name] for name in ("x", "color")}
+        marks = base.mark_circle(size=18, opacity=1).encode(y=mean, detail="setting:N", **places)
+        layers.append(marks)
+    return alt.layer(*layers).properties(height=300)
 
 
 def _x(steps: Any) -> alt.X:
@@ -177,7 +186,16 @@ def _color(points: pd.DataFrame) -> alt.Color:
 
 def _dash(points: pd.DataFrame) -> alt.StrokeDash:
     domain = list(dict.fromkeys(points["setting"]))
-    legend = alt.Legend(orient="top", columns=2, symbolOpacity=1) if len(domain) > 1 else None
+    legend = alt.Legend(
+        orient="bottom",  # beside the colours it would be too wide for a phone
+        columns=2,
+        symbolType="stroke",
+        symbolSize=900,
+        symbolOpacity=1,
+        symbolStrokeWidth=2,
+        symbolStrokeColor="gray",
+    )
     dashes = [DASHES[index % len(DASHES)] for index in range(len(domain))]
     scale = alt.Scale(domain=domain, range=dashes)
-    return alt.StrokeDash("setting:N", title=None, scale=scale, legend=legend)
+    shown = legend if len(domain) > 1 else None
+    return alt.StrokeDash("setting:N", title=None, scale=scale, legend=shown)

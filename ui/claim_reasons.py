@@ -80,9 +80,9 @@ def has_decisive_note(verdict: RunVerdict) -> bool:
 def _explain_identity(verdict: RunVerdict) -> str:
     at_most = "at most " if verdict.rule.startswith("every value at most") else ""
     expected, found = format.number(verdict.baseline), format.number(verdict.measured)
-    if verdict.n == 1:
-        return f"Expected: {at_most}{expected}; found: {found}."
-    return f"Expected: {at_most}{expected}; the furthest of {verdict.n} values checked: {found}."
+    which = "found" if verdict.n == 1 else f"the furthest of {verdict.n} values checked"
+    unit = f" ({verdict.unit})" if verdict.unit else ""
+    return f"Expected: {at_most}{expected}; {which}: {found}{unit}."
 
 
 def _gain(verdict: RunVerdict) -> str:
@@ -99,5 +99,7 @@ def _gain(verdict: RunVerdict) -> str:
 def _need(verdict: RunVerdict) -> str:
     for pattern, phrase in NEEDS:
         if match := pattern.search(verdict.rule):
-            return phrase.format(match[1])
+            need = phrase.format(match[1])
+            is_ratio = verdict.scale == "ratio" and not need.endswith("times")
+            return f"{need} times" if is_ratio else need
     return verdict.rule

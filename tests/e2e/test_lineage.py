@@ -43,7 +43,7 @@ def test_a_milestone_leads_to_its_lineage(page: Page) -> None:
 
 def test_the_address_follows_a_link_within_a_page(page: Page) -> None:
     page.goto("/milestone?id=alexnet")
-    page.get_by_role("link", name="Dropout, 2014").first.click()
+    page.get_by_role("link", name="Dropout, 2012").first.click()
     page.wait_for_url("**/milestone?id=dropout")
     page.go_back()
     expect(page.get_by_role("heading", name="ImageNet Classification with Deep")).to_be_visible()

@@ -80,7 +80,11 @@ def test_every_implementation_has_two_different_names(name: str) -> None:
         ("inconclusive", {"note": "the rival diverged"}, "Undecided: the rival diverged."),
         ("inconclusive", {"low": None, "high": None, "n": 1}, "with 1 repetition there is no"),
         ("not measured", {"measured": None, "note": "no data"}, "Not measured: no data."),
-        ("holds", {"kind": "identity", "n": 3}, "the furthest of 3 values checked: 8."),
+        (
+            "holds",
+            {"kind": "identity", "n": 3},
+            "the furthest of 3 values checked: 8 (% test error).",
+        ),
     ],
 )
 def test_a_verdict_is_explained(outcome: str, fields: dict[str, Any], words: str) -> None:

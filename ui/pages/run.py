@@ -31,8 +31,11 @@ def show() -> None:
     _show_title(run, paper)
     is_active = run.status not in store.ENDED
     has_curves = bool(charts.measures_with_curves(_row_values(run_id)))
-    interval = (REFRESH_SECONDS if has_curves else FIRST_REFRESH_SECONDS) if is_active else None
-    st.fragment(_show_body, run_every=interval)(run_id, paper, is_active, has_curves)
+    show_body = _show_body
+    if is_active:  # afterwards no fragment: a click while the page is still drawn would be lost
+        interval = REFRESH_SECONDS if has_curves else FIRST_REFRESH_SECONDS
+        show_body = st.fragment(_show_body, run_every=interval)
+    show_body(run_id, paper, is_active, has_curves)
 
 
 def _paper(run: Run) -> MilestoneRow | None:
