@@ -14,7 +14,7 @@ from sqlalchemy import JSON
 from sqlmodel import SQLModel
 
 from kb import db, tables
-from kb.database_errors import BEGIN_ANEW, explain
+from kb.database_errors import BEGIN_ANEW, explain, is_full
 from kb.formatting import format_count
 
 REBUILD = "`kb load --rebuild` writes the timeline anew and keeps the runs"
@@ -57,9 +57,15 @@ def check_all(connection: sqlite3.Connection, path: Path) -> list[str]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that can't write. In a folder that can't be written to, nobody else writes."""
-    is_immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-shm").exists()
-    mode = "immutable=1" if is_immutable else "mode=ro"
+    """A connection that can't write.
+
+    Where SQLite can't create the file through which readers and writers coordinate, in a folder
+    that is read-only or on a full disk, nobody writes, so the file is read as immutable.
+    """
+    read_only = not os.access(path.parent, os.W_OK) and not Path(f"{path}-shm").exists()
+    wal = Path(f"{path}-wal")
+    full = is_full(path.parent) and not (wal.exists() and wal.stat().st_size)
+    mode = "immutable=1" if read_only or full else "mode=ro"
     uri = f"file:{quote(str(path.resolve()))}?{mode}"
     return sqlite3.connect(uri, uri=True, timeout=db.BUSY_SECONDS)
 

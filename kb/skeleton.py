@@ -159,11 +159,7 @@ def create_paper(
     Raises ValueError if the id or the date is malformed, if the milestone has an implementation, or
     if the project is installed without a checkout.
     """
-    if not paths.IS_CHECKOUT and timeline == paths.TIMELINE:
-        raise ValueError(
-            "`kb new` writes into a checkout of the project; clone it and install it with "
-            "pip install -e ."
-        )
+    _require_checkout(timeline)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise ValueError(
             f'"{name}" is not a valid id; use small letters, digits and dashes, '
@@ -189,6 +185,14 @@ def create_paper(
         f"{module}:1: the implementation",
         "`kb check` says what is to be filled in",
     ]
+
+
+def _require_checkout(timeline: Path) -> None:
+    if not paths.IS_CHECKOUT and timeline == paths.TIMELINE:
+        raise ValueError(
+            "`kb new` writes into a checkout of the project; clone it and install it with "
+            "pip install -e ."
+        )
 
 
 def _insert_entry(timeline: Path, document: yamlfile.Document, entry: str, date: str) -> int:

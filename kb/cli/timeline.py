@@ -15,6 +15,28 @@ if TYPE_CHECKING:
 
 
 def add_verbs(add_verb: shell.AddVerb) -> None:
+    _add_file_verbs(add_verb)
+    verb = add_verb(
+        search_milestones,
+        "search",
+        "Search the milestones.",
+        "kb search 'attention track:theory year:2014..2017'",
+    )
+    verb.add_argument("query", nargs="*", help="words, and qualifiers such as track:theory")
+    verb.add_argument(
+        "--limit", type=shell.ROW_COUNT, default=50, help="how many to print at most (50)"
+    )
+    verb.add_argument(
+        "--outside", action="store_true", help="search the imported literature instead"
+    )
+    verb = add_verb(
+        show_milestone, "show", "Print everything about one milestone.", "kb show dropout"
+    )
+    verb.add_argument("id", help="the milestone's id, as `kb search` prints it")
+    _add_new(add_verb)
+
+
+def _add_file_verbs(add_verb: shell.AddVerb) -> None:
     verb = add_verb(
         check_timeline,
         "check",
@@ -44,24 +66,6 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
         action="store_true",
         help="write all of it anew, also where the stored timeline is damaged; runs stay",
     )
-    verb = add_verb(
-        search_milestones,
-        "search",
-        "Search the milestones.",
-        "kb search 'attention track:theory year:2014..2017'",
-    )
-    verb.add_argument("query", nargs="*", help="words, and qualifiers such as track:theory")
-    verb.add_argument(
-        "--limit", type=shell.ROW_COUNT, default=50, help="how many to print at most (50)"
-    )
-    verb.add_argument(
-        "--outside", action="store_true", help="search the imported literature instead"
-    )
-    verb = add_verb(
-        show_milestone, "show", "Print everything about one milestone.", "kb show dropout"
-    )
-    verb.add_argument("id", help="the milestone's id, as `kb search` prints it")
-    _add_new(add_verb)
 
 
 def _add_new(add_verb: shell.AddVerb) -> None:
