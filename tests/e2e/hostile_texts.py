@@ -118,9 +118,10 @@ def _claims() -> list[dict[str, Any]]:
 
 
 def _long_named() -> dict[str, Any]:
-    """Names that no layout expects: endless words, right to left, stacked or invisible marks."""
-    word, hebrew, marks = "Überlang" * 40, "\u202eנייר\u202d על רשתות", "Z̴̡͓a̶̼͝l̷̰̈g̴͍̈o̵̜͝" * 3
-    name = f"{word} {hebrew} {marks} 👩‍👩‍👧‍👦🏳️‍🌈 ze\u200bro\u200dwidth\ufeff 深度學習的歷史" * 2
+    """Names that no layout expects: endless words, right to left, stacked marks. Characters that
+    can't be seen are refused in a timeline."""
+    word, hebrew, marks = "Überlang" * 40, "נייר על רשתות", "Z̴̡͓a̶̼͝l̷̰̈g̴͍̈o̵̜͝" * 3
+    name = f"{word} {hebrew} {marks} 👩‍👩‍👧‍👦🏳️‍🌈 深度學習的歷史" * 2
     names = {"title": name, "short": name, "idea": name, "venue": name, "authors": [name]}
     links = [{"to": "evil-paper", "as": "builds_on", "how": name}]
     return _entry("long-named", "theory", "event", "2016", **names, links=links)

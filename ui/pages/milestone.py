@@ -147,7 +147,7 @@ def _show_neighbours(row: MilestoneRow) -> None:
     """Shows the milestones that are linked to this one, as a picture and as two lists."""
     before, after = graph.neighbours(cache.links(), row.id)
     milestones, key = cache.milestones(), f"neighbours-{row.id}"
-    st.subheader("Lineage", anchor="lineage")
+    st.header("Lineage", anchor="lineage")
     if clicked := draw_neighbours(row, before, after, milestones, key=key):
         navigation.switch_to("milestone", id=clicked)
     navigation.link("lineage", f"The lineage of {row.short}", id=row.id)
