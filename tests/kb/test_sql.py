@@ -24,7 +24,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_select_gives_its_rows(database: Path) -> None:
     result = sql.query("SELECT id, date FROM milestone WHERE id = 'dropout'", database)
-    assert list(result) == [{"id": "dropout", "date": "2014-06"}]
+    assert list(result) == [{"id": "dropout", "date": "2012-07-03"}]
     assert sql.query("SELECT 1 WHERE 0", database).rows == ()
 
 
