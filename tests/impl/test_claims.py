@@ -177,7 +177,7 @@ def test_a_choice_at_the_edge_of_the_grid_is_reported() -> None:
     for row in rows[6:]:
         row["at_edge"] = "lr"
     assert judge([comparison()], rows)[0].note == (
-        "rival chose the edge of the grid (rate) in 4 of 5"
+        "rival chose the edge of the grid (lr) in 4 of 5"
     )
 
 

@@ -19,7 +19,7 @@ def test_record_writes_the_record_and_its_page(
     assert printed(capsys, *arguments) == {"dropout": blocks}
     assert results.read_record() == {"dropout": {"blocks": blocks, "broken": {}}}
     page = (tmp_path / "RESULTS.md").read_text()
-    assert "[Dropout, 2014](impl/dropout.py)" in page and "gan.py" not in page
+    assert "[Dropout, 2012](impl/dropout.py)" in page and "gan.py" not in page
     monkeypatch.setattr(results, "measure_blocks", lambda *_: {"dropout": blocks, "gan": []})
     assert run_kb(capsys, "record", "dropout", "gan", "--seed", "0")[0] == 1, "one run failed"
     assert results.read_record()["dropout"]["blocks"] == blocks

@@ -183,7 +183,8 @@ def test_a_lost_node_costs_only_time(loaded: Engine, cluster: Any, until: Until)
     cluster.remove_node(cluster.second, allow_graceful=False)
     runs = [wait_for_end(loaded, run_id) for run_id in ids]
     assert [run.status for run in runs] == ["succeeded", "succeeded"], [run.reason for run in runs]
-    assert sorted(run.attempts for run in runs) == [1, 2]
+    # a run starts again only if it was the lost node that arranged its trials
+    assert all(run.attempts in (1, 2) for run in runs)
     for run_id in ids:  # all rows, once, in order
         rows = store.rows(loaded, run_id)
         assert [row.number for row in rows] == list(range(len(rows)))
