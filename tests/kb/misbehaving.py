@@ -13,6 +13,8 @@ from typing import Any
 
 from kb import paths
 
+MAX_ROWS = 50_000  # of a run, in the copy: a million would take long to make
+
 HEADER = '''"""A run that misbehaves.
 
 Claims      none  nothing
@@ -153,6 +155,10 @@ class Checkout:
 
     def create(self) -> None:
         shutil.copytree(paths.ROOT / "kb", self.root / "kb")
+        limits = self.root / "kb" / "runs" / "limits.py"
+        text = limits.read_text(encoding="utf-8")
+        assert "MAX_ROWS = 1_000_000" in text
+        limits.write_text(text.replace("MAX_ROWS = 1_000_000", f"MAX_ROWS = {MAX_ROWS}"))
         shutil.copytree(paths.ROOT / "impl" / "kit", self.root / "impl" / "kit")
         shutil.copy(paths.ROOT / "impl" / "__init__.py", self.root / "impl")
         for name, body in BODIES.items():

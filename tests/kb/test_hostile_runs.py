@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import end_processes_of
-from tests.kb.misbehaving import Checkout
+from tests.kb.misbehaving import MAX_ROWS, Checkout
 from tests.kb.run_processes import Until, is_alive
 
 
@@ -57,10 +57,10 @@ def test_rows_that_are_not_finite_are_recorded(checkout: Checkout) -> None:
     assert last == 49_999
 
 
-def test_a_run_has_at_most_a_million_rows(checkout: Checkout) -> None:
-    run = checkout.run("fast", "--set", "n=1200000")
+def test_a_run_has_at_most_so_many_rows(checkout: Checkout) -> None:
+    run = checkout.run("fast", "--set", f"n={2 * MAX_ROWS}")
     assert run["status"] == "failed"
-    assert run["reason"] == "it yielded more than 1,000,000 rows"
+    assert run["reason"] == f"it yielded more than {MAX_ROWS:,} rows"
 
 
 def test_text_that_no_database_stores_is_replaced(checkout: Checkout) -> None:
