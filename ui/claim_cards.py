@@ -7,10 +7,10 @@ from itertools import groupby
 
 import streamlit as st
 
+from kb.claim_sides import UNNAMED, sides_of
 from kb.formatting import format_count, format_outcomes
 from kb.results import SUPPORTING
 from ui import claim_figures, claim_reasons, format, html_parts, navigation
-from ui.claim_sides import UNNAMED, sides_of
 from ui.claim_status import ClaimStatus, count_outcomes
 
 OURS_NOTE = "A comparison of ours: another rival or another measure than the paper's."

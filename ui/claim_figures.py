@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kb.claim_sides import Sides, sides_of
 from kb.tables import ClaimRow, RunVerdict
 from ui import claim_reasons, format, html_parts
-from ui.claim_sides import Sides, sides_of
 from ui.claim_status import ClaimStatus
 
 PAPER, THIS_MACHINE, RECORD = "paper", "this machine", "record"  # where figures come from

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import Engine
 
 from kb import implementations
+from kb.claim_sides import LIMIT, UNNAMED, Sides, declared_sides, sides_of
 from kb.tables import ClaimRow, RunVerdict
 from tests.ui.pages import open_page, page_text
 from ui import claim_figures, claim_reasons
-from ui.claim_sides import LIMIT, UNNAMED, Sides, declared_sides, sides_of
 from ui.claim_status import ClaimStatus
 
 LOWER = (
