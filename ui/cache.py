@@ -24,6 +24,18 @@ def _milestones(digest: str | None) -> dict[str, MilestoneRow]:
     return {row.id: row for row in db.milestones(engine())}
 
 
+def milestones_by_identifier() -> dict[int, str]:
+    """By what imported works are recognised as milestones."""
+    return _milestones_by_identifier(db.timeline_digest(engine()))
+
+
+@st.cache_resource(max_entries=2)
+def _milestones_by_identifier(digest: str | None) -> dict[int, str]:
+    from kb.literature.milestones import milestones_by_identifier
+
+    return milestones_by_identifier(milestones().values())
+
+
 def lineage() -> Any:
     """The lineage as a networkx graph; read again when another timeline was loaded."""
     return _lineage(db.timeline_digest(engine()))

@@ -10,8 +10,9 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from kb.cli.serve import LOOPBACK
+
 METRICS_PATH = "/_stcore/metrics"
-DEFAULT_NAMES = ("localhost", "127.0.0.1", "::1")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -68,7 +69,7 @@ def guard_streamlit() -> None:
     """Puts the check before the server that Streamlit is about to start."""
     server: Any = importlib.import_module("streamlit.web.server.starlette.starlette_server")
     create_app = server.create_starlette_app
-    names = list(filter(None, os.environ.get("KB_HOSTS", "").split(","))) or DEFAULT_NAMES
+    names = list(filter(None, os.environ.get("KB_HOSTS", "").split(","))) or LOOPBACK
     shows_metrics = bool(os.environ.get("KB_METRICS"))
 
     def create_guarded_app(runtime: Any) -> Any:

@@ -2,6 +2,8 @@
 
 import html
 import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import streamlit as st
 
@@ -16,6 +18,7 @@ VERDICT_MARKS = {
     "holds": "=",
     "fails": "≠",
 }
+Item = TypeVar("Item")
 INLINE_CODE = re.compile(r"`([^`]+)`")
 
 
@@ -24,6 +27,16 @@ def show_track(track: str, *details: str) -> None:
     rest = "".join(f" · {html.escape(detail)}" for detail in details)
     name = html.escape(track)
     st.html(f'<div class="kb-category"><span class="kb-track kb-{name}">{name}</span>{rest}</div>')
+
+
+def show_with_rest(
+    items: Sequence[Item], count: int, show: Callable[[Sequence[Item]], None]
+) -> None:
+    """Shows the first `count` items; the others are in a list that opens."""
+    show(items[:count])
+    if rest := items[count:]:
+        with st.expander(f"{len(rest)} more"):
+            show(rest)
 
 
 def show_idea(text: str) -> None:

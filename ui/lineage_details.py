@@ -1,5 +1,6 @@
 """What the lineage page says below its picture: paths, a milestone, what depends on it."""
 
+import functools
 import html
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -70,12 +71,13 @@ def show_losses(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
         st.write(f"{milestones} would have lost every line of descent:")
         _show_links(ids, start=row.id)
     st.write("Of their lines to earlier milestones these would have lost, the nearest first:")
-    for loss in losses[:LISTED_LOSSES]:
-        _show_loss(loss, row.id)
-    if rest := losses[LISTED_LOSSES:]:
-        with st.expander(f"{len(rest)} more"):
-            for loss in rest:
-                _show_loss(loss, row.id)
+    show_list = functools.partial(_show_loss_list, start=row.id)
+    html_parts.show_with_rest(losses, LISTED_LOSSES, show_list)
+
+
+def _show_loss_list(losses: Sequence[graph.Loss], start: str) -> None:
+    for loss in losses:
+        _show_loss(loss, start)
 
 
 def _show_loss(loss: graph.Loss, start: str) -> None:
@@ -101,10 +103,8 @@ def show_contemporaries(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
 
 def _show_links(ids: Sequence[str], start: str | None = None) -> None:
     """Shows links to the lineages of milestones, or to the paths to them from `start`."""
-    _show_link_row(ids[:LISTED_LINKS], start)
-    if rest := ids[LISTED_LINKS:]:
-        with st.expander(f"{len(rest)} more"):
-            _show_link_row(rest, start)
+    show_row = functools.partial(_show_link_row, start=start)
+    html_parts.show_with_rest(ids, LISTED_LINKS, show_row)
 
 
 def _show_link_row(ids: Iterable[str], start: str | None) -> None:

@@ -6,7 +6,8 @@ import streamlit as st
 
 from kb import search
 from kb.literature import database, importing
-from kb.literature.search import Answer, WorkHit, milestones_by_identifier, search_works
+from kb.literature.readers.source import FORMS
+from kb.literature.search import Answer, WorkHit, search_works
 from ui import cache, errors, html_parts, navigation, query_params
 from ui.escape import escape_markdown, safe_link
 
@@ -40,7 +41,7 @@ def _answer(query: str) -> Answer | None:
         if not any(run.finished for run in importing.list_imports(connection)):
             _show_import_hint()
             return None
-        known = milestones_by_identifier(cache.milestones().values())
+        known = cache.milestones_by_identifier()
         return search_works(connection, query, MAX_HITS, known)
     except search.BadQuery as error:
         errors.show_query_error(error)
@@ -56,10 +57,7 @@ def _show_import_hint() -> None:
         icon=":material/library_books:",
     )
     st.code("kb import library.bib", language="bash")
-    st.write(
-        "The formats are BibTeX, OpenAlex works, the Papers with Code dumps, CSV and JSON lines, "
-        "also gzipped."
-    )
+    st.write(f"The formats are {FORMS}, also gzipped.")
 
 
 def _show_work(hit: WorkHit) -> None:

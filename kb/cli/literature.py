@@ -146,8 +146,9 @@ def _describe_import(entry: "Import") -> str:
 def search_literature(args: argparse.Namespace) -> None:
     from kb import db
     from kb.literature import database, search
+    from kb.literature.milestones import milestones_by_identifier
 
-    milestones = search.milestones_by_identifier(db.milestones(shell.database()))
+    milestones = milestones_by_identifier(db.milestones(shell.database()))
     query = " ".join(args.query)
     answer = search.search_works(database.open_library(), query, args.limit, milestones)
     if args.json:
@@ -168,10 +169,11 @@ def print_related(engine: "Engine", milestone: str) -> None:
     """Prints which imported works are the milestone, and which mention it, if there are any."""
     from kb import db
     from kb.literature import related
+    from kb.literature.milestones import milestones_by_identifier
 
     rows = db.milestones(engine)
     row = next(row for row in rows if row.id == milestone)
-    found = related.related_works(row, rows)
+    found = related.related_works(row, lambda: milestones_by_identifier(rows))
     if found.same or found.mentions:
         print("\nImported literature")
     for title, hits in {"is it": found.same, "mentions it": found.mentions}.items():

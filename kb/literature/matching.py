@@ -12,12 +12,9 @@ from kb.literature.merging import (
     is_same_work,
     merge_works,
     surname,
-    title_name,
     title_names,
 )
 from kb.literature.works import Work
-
-__all__ = ["MatchedBatch", "hash_name", "identifier_names", "match_works", "title_name"]
 
 REPEATING_FORMATS = ("pwc-links",)  # a record for each repository of a paper
 MAX_TITLE_SHOWN = 80  # characters

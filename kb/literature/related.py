@@ -1,7 +1,7 @@
 """The imported works that are a milestone of the timeline, or mention or cite it."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from kb.literature.database import library_path, open_library, select_in
 from kb.literature.matching import hash_name
 from kb.literature.merging import identifier_names, title_name
-from kb.literature.milestones import milestone_works, milestones_by_identifier
+from kb.literature.milestones import milestone_works
 from kb.literature.search import WorkHit, read_hit
 from kb.search.sql import quote_phrase
 
@@ -32,14 +32,20 @@ class RelatedWorks:
 
 
 def related_works(
-    milestone: Any, milestones: Iterable[Any], limit: int = 5, home: Path | None = None
+    milestone: Any,
+    milestones: Callable[[], Mapping[int, str]],
+    limit: int = 5,
+    home: Path | None = None,
 ) -> RelatedWorks:
-    """`milestones` are all of the timeline. Where nothing was imported, nothing is created."""
+    """`milestones` gives what `milestones_by_identifier` makes of the whole timeline.
+
+    Where nothing was imported, it isn't called, and nothing is created.
+    """
     if not library_path(home).exists():
         return RelatedWorks([], [], 0)
     try:
         with closing(open_library(home)) as connection:
-            return _find(connection, milestone, milestones_by_identifier(milestones), limit)
+            return _find(connection, milestone, milestones(), limit)
     except sqlite3.DatabaseError:  # the milestone is shown all the same; `kb imports` says why
         return RelatedWorks([], [], 0)
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kb.literature.database import row_to_work
-from kb.literature.matching import hash_name, title_name
-from kb.literature.milestones import milestones_by_identifier, recognise
+from kb.literature.matching import hash_name
+from kb.literature.merging import title_name
+from kb.literature.milestones import recognise
 from kb.literature.snippet import Snippet, make_snippet
 from kb.search.query_language import BadQuery, Query, Term, parse
 from kb.search.sql import quote_phrase
-
-__all__ = ["Answer", "WorkHit", "milestones_by_identifier", "read_hit", "search_works"]
 
 QUALIFIERS = ("year", "author", "has", "sort")  # the others ask for what only the timeline has
 COLUMN_WEIGHTS = "10, 4, 2, 1"  # title, people, venue, abstract

@@ -36,6 +36,10 @@ MILESTONES = [SimpleNamespace(id=entry["id"], entry=entry) for entry in ENTRIES]
 TITLE = ENTRIES[0]["title"]
 
 
+def known_milestones() -> dict[int, str]:
+    return milestones_by_identifier(MILESTONES)
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -53,11 +57,11 @@ TITLE = ENTRIES[0]["title"]
 def test_a_work_is_recognised_as_a_milestone(fields: dict[str, Any], expected: str | None) -> None:
     work = make_work(**fields)
     assert isinstance(work, Work)
-    assert recognise(work, milestones_by_identifier(MILESTONES)) == expected
+    assert recognise(work, known_milestones()) == expected
 
 
 def test_works_that_are_a_milestone_or_mention_it(tmp_path: Path) -> None:
-    assert related.related_works(MILESTONES[0], MILESTONES, home=tmp_path).total == 0
+    assert related.related_works(MILESTONES[0], known_milestones, home=tmp_path).total == 0
     assert list(tmp_path.iterdir()) == [], "nothing is created where nothing was imported"
     records = [
         {"title": TITLE, "year": 2014},
@@ -66,7 +70,7 @@ def test_works_that_are_a_milestone_or_mention_it(tmp_path: Path) -> None:
         {"title": "Unrelated things"},
     ]
     importing.import_file(write_file(tmp_path, "w.json", records), home=tmp_path)
-    found = related.related_works(MILESTONES[0], MILESTONES, limit=1, home=tmp_path)
+    found = related.related_works(MILESTONES[0], known_milestones, limit=1, home=tmp_path)
     assert [hit.title for hit in found.same] == [TITLE]
     assert [hit.title for hit in found.mentions] == ["On dropout in recurrent nets"]
     assert found.total == 2

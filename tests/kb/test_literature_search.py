@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kb.literature import database, importing, matching, search
+from kb.literature import database, importing, matching, merging, search
 from kb.search import BadQuery
 from tests.kb.literature_files import search_works, write_file
 
@@ -81,7 +81,7 @@ def test_facets_count_all_matches_and_not_only_the_hits(library: Path) -> None:
 
 
 def test_a_work_on_the_timeline_has_the_id_of_its_milestone(library: Path) -> None:
-    title = matching.title_name(DROPOUT.capitalize())
+    title = merging.title_name(DROPOUT.capitalize())
     milestones = {matching.hash_name(title): "dropout"}
     connection = database.open_library(library)
     (hit,) = search.search_works(connection, "dropout", milestones=milestones).hits

@@ -30,19 +30,6 @@ from ui.neighbours import draw_neighbours
 
 LISTED_RUNS = 8
 LISTED_STEPS = 5  # of the milestones before and after; the others are in a list that opens
-LINK_TEXTS = {  # how the later milestone is related to the earlier
-    "builds_on": "builds on",
-    "implements": "implements",
-    "runs_on": "runs on",
-    "enabled_by": "enabled by",
-    "evaluated_on": "evaluated on",
-    "supersedes": "supersedes",
-    "equivalent_to": "equivalent to",
-    "disputes": "disputes",
-    "about": "about",
-}
-
-
 ANCHORS = (  # of the parts of the page
     ("Lineage", "lineage"),
     ("Claims", "claims"),
@@ -159,12 +146,12 @@ def _show_steps(title: str, steps: list[Step]) -> None:
     st.markdown(f"**{title}**")
     if not steps:
         st.caption("No milestone.")
-    for step in steps[:LISTED_STEPS]:
+    html_parts.show_with_rest(steps, LISTED_STEPS, _show_step_list)
+
+
+def _show_step_list(steps: Sequence[Step]) -> None:
+    for step in steps:
         _show_step(step)
-    if rest := steps[LISTED_STEPS:]:
-        with st.expander(f"{len(rest)} more"):
-            for step in rest:
-                _show_step(step)
 
 
 def _show_step(step: Step) -> None:
@@ -172,7 +159,7 @@ def _show_step(step: Step) -> None:
     reason = f": {escape_markdown(step.how)}" if step.how else ""
     with st.container(gap=None):
         navigation.link("milestone", f"{milestone.short}, {milestone.date[:4]}", id=step.id)
-        st.caption(LINK_TEXTS[step.via] + reason)
+        st.caption(step.via.replace("_", " ") + reason)
 
 
 def _show_facts(entry: dict[str, Any]) -> None:
@@ -213,7 +200,7 @@ def _show_sources(entry: dict[str, Any]) -> None:
 
 def _show_literature(row: MilestoneRow) -> None:
     """Shows which of the imported works are this milestone, and which mention it."""
-    found = related.related_works(row, cache.milestones().values())
+    found = related.related_works(row, cache.milestones_by_identifier)
     if not found.same and not found.mentions:
         return
     st.header("In the imported literature", anchor="literature")

@@ -8,6 +8,7 @@ from bibtexparser.middlewares.names import (
     split_multiple_persons_names,
 )
 
+from kb.exports.bibtex import MONTHS
 from kb.literature.readers.latex import latex_to_text
 
 MAX_VALUE = 100_000  # characters; abbreviations of abbreviations can make values of any length
@@ -17,7 +18,6 @@ NEXT_FIELD = re.compile(r"\s*,?\s*([A-Za-z][\w:-]*)\s*=\s*")
 BRACE_OR_ESCAPE = re.compile(r"\\.|[{}]", re.DOTALL)
 TOKENS_IN_QUOTES = re.compile(r"\\.|[{}\"]", re.DOTALL)
 WHOLE_IN_BRACES = re.compile(r"\{[^{}]*\}")
-MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()  # noqa: SIM905
 
 Abbreviations = Mapping[str, str]
 

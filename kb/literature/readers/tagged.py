@@ -1,5 +1,6 @@
 """RIS and Web of Science's tagged files, read by rispy one record at a time."""
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -67,12 +68,8 @@ def _read(
     except Exception as error:  # whatever the library stumbles over is one rejected record
         return Unreadable(f"not RIS: {error!r}"[:200])
     if isinstance(work, Work) and not ended:
-        return make_work(**_as_fields(work), notes=[*work.notes, WITHOUT_END])
+        return dataclasses.replace(work, notes=(*work.notes, WITHOUT_END))
     return work
-
-
-def _as_fields(work: Work) -> dict[str, Any]:
-    return {name: getattr(work, name) for name in work.__slots__ if name != "notes"}
 
 
 def _first(record: dict[str, Any], *names: str) -> str:
