@@ -4,7 +4,6 @@ The file is not executed, so reading it needs no torch.
 """
 
 import ast
-import hashlib
 import io
 import re
 import tokenize
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kb import paths, ranges
+from kb import paths, ranges, source_hashes
 
 PRESETS = ("smoke", "quick", "full", "paper")
 
@@ -68,11 +67,8 @@ class Implementation:
 
     @property
     def source_hash(self) -> str:
-        """SHA-256 of all that decides what it measures: its file and the modules of impl/kit."""
-        digest = hashlib.sha256(self.source.encode())
-        for module in sorted((self.path.parent / "kit").glob("*.py")):
-            digest.update(module.read_bytes())
-        return digest.hexdigest()
+        """SHA-256 of all that decides what it measures (kb.source_hashes)."""
+        return source_hashes.source_hash(self.source, self.path.parent / "kit")
 
     @property
     def parallel(self) -> bool:

@@ -9,7 +9,7 @@ type       fields (a `?` marks a field that may be missing or null)
 ready      devices: list of {id: str, name: str, memory: int?}, the preferred device first
 started    version: int, the format version of the writer
            environment: object, what the run runs on (see kb.runs.worker.describe_environment)
-           source_hash: str, SHA-256 of the implementation and of impl/kit
+           source_hash: str, SHA-256 of the implementation and of what it uses of impl/kit
 row        values: object, one row that the implementation yielded
 progress   done: number, total: number, note: str
 artifact   name: str, caption: str, step: int?, file: str (a file in the run's folder)
