@@ -8,7 +8,6 @@ from kb import exports, search
 from kb.formatting import format_count
 from kb.search import Answer, Hit
 from ui import cache, errors, format, html_parts, navigation, query_params
-from ui.escape import escape_markdown
 
 EXAMPLES = (
     "track:hardware year:2012..2017",
@@ -48,13 +47,8 @@ def show() -> None:
     except search.BadQuery as error:
         errors.show_query_error(error)
         return
-    if answer.correction:
-        st.info(
-            "No milestone matches all of these words. Showing results for: "
-            f"{escape_markdown(answer.correction)}"
-        )
-        if answer.hits:
-            navigation.lineage_links(answer.hits[0])
+    if answer.correction and answer.hits:
+        navigation.show_correction(answer, answer.hits[0])
     results, facets = st.columns([3, 1], gap="large")
     with results:
         _show_hits(answer)

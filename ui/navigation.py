@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from kb.search import Hit
+from kb.search import Answer, Hit
 from kb.tables import MilestoneRow
 from ui.escape import escape_markdown
 
@@ -73,6 +73,22 @@ def _import_later(module: str) -> Callable[[], None]:
         importlib.import_module(f"ui.pages.{module}").show()
 
     return draw
+
+
+def show_correction(answer: Answer, first: Hit | MilestoneRow) -> None:
+    """Says what was answered instead of the query, with links that answer common questions.
+
+    `first` is the first milestone that matches.
+    """
+    if answer.subject:
+        st.markdown(f"You ask about **{escape_markdown(first.short)}**. The answers:")
+    else:
+        correction = escape_markdown(answer.correction or "")
+        st.info(
+            f"No milestone matches all of these words. Showing results for: {correction}",
+            icon=":material/search:",
+        )
+    lineage_links(first)
 
 
 def lineage_links(milestone: Hit | MilestoneRow) -> None:

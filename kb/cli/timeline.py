@@ -133,7 +133,13 @@ def search_milestones(args: argparse.Namespace) -> None:
     if args.json:
         shell.print_json([literature.hit_as_json(hit) for hit in answer.hits])
         return
-    if answer.correction:
+    if answer.subject:
+        print(
+            f"a question about {answer.subject}: `kb lineage {answer.subject}` and `kb show "
+            f"{answer.subject}` answer it; these match {answer.correction!r}",
+            file=sys.stderr,
+        )
+    elif answer.correction:
         print(f"no milestone matches {query!r}; these match {answer.correction!r}", file=sys.stderr)
     for hit in answer.hits:
         mark = "*" if hit.implementation else " "

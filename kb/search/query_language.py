@@ -47,7 +47,17 @@ TERM_PATTERN = re.compile(
 YEARS_PATTERN = re.compile(r"[0-9]{4}|(?P<since>[0-9]{4})?\.\.(?P<until>[0-9]{4})?")
 FORBIDDEN_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # SQLite accepts no text that has them
 MAX_QUERY_LENGTH = 1000  # characters; longer queries come close to SQLite's own limits
+EXCERPT = 120  # characters of a longer query that an error shows
 MAX_TERMS = 50  # likewise, and each term takes time
+
+
+def _excerpt(query: str, position: int, length: int) -> tuple[str, int]:
+    """The part of a query around an error, in one line, and how many characters stand before it."""
+    printable = "".join(c if c.isprintable() else " " for c in query)
+    start = max(0, position - EXCERPT // 2) if len(query) > EXCERPT else 0
+    end = start + EXCERPT
+    left, right = "…" * (start > 0), "…" * (end < len(query))
+    return left + printable[start:end] + right, position - start + len(left)
 
 
 class BadQuery(ValueError):
@@ -60,8 +70,8 @@ class BadQuery(ValueError):
     def __init__(
         self, message: str, query: str, position: int, length: int, replacement: str | None = None
     ) -> None:
-        printable = "".join(c if c.isprintable() else " " for c in query)
-        super().__init__(f"{message}\n  {printable}\n  {' ' * position}{'^' * length}")
+        shown, before = _excerpt(query, position, length)
+        super().__init__(f"{message}\n  {shown}\n  {' ' * before}{'^' * min(length, EXCERPT)}")
         self.message = message
         self.query = query
         self.position = position
@@ -110,6 +120,12 @@ class Query:
             and any(character.isalnum() for character in term.value)
         ]
 
+    def is_readable(self) -> bool:
+        """Whether there is anything to search by."""
+        return bool(
+            self.words() or self.words(negated=True) or any(term.name for term in self.terms)
+        )
+
     def filters(self) -> list[Term]:
         """The qualifiers other than sort."""
         return [term for term in self.terms if term.name not in ("", "sort")]
@@ -130,7 +146,8 @@ def parse(query: str) -> Query:
     query = FORBIDDEN_CHARACTERS.sub(" ", query)
     if len(query) > MAX_QUERY_LENGTH:
         message = f"a query has at most {MAX_QUERY_LENGTH} characters"
-        raise BadQuery(message, query[:MAX_QUERY_LENGTH], MAX_QUERY_LENGTH - 1, 1)
+        message += f"; this one has {len(query):,}"
+        raise BadQuery(message, query[: MAX_QUERY_LENGTH + 1], MAX_QUERY_LENGTH, 1)
     terms: list[Term] = []
     position = 0
     while position < len(query):

@@ -1,6 +1,7 @@
 """From a parsed query to SQL with bound parameters, and from its rows to hits and facets."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from kb.search.normalize import casefold_ascii
 from kb.search.query_language import Query, Term, unknown_value_error
 
 COLUMN_WEIGHTS = "10, 10, 10, 4, 4, 2, 1"  # id, short, title, people, tags, idea, story
+MIN_COMPOUND_PART, MIN_COMPOUND, MAX_COMPOUND = 3, 7, 24  # letters
 SNIPPET_COLUMNS = (5, 6, 2)  # idea, story, title
 MATCH_START = "\ue000"  # private-use characters around what a snippet matched
 MATCH_END = "\ue001"
@@ -26,6 +28,15 @@ HIT_COLUMNS = {
     "implementation": "m.implementation",
     "idea": "milestone_text.idea",
 }
+_CAUSES = ", ".join(f"'{type}'" for type in CAUSES)
+# Best is the milestone of exactly this name; then what matches well, is early and led to much. The
+# difference of two dates is that of the years with which they begin.
+RELEVANCE = f"""
+    -bm25(milestone_text, {COLUMN_WEIGHTS})
+    * importance((SELECT count(*) FROM link WHERE target = m.id AND type IN ({_CAUSES})),
+        (SELECT max(first) FROM milestone) - m.first)
+    + 1000 * (:name IN (letters(m.id), letters(m.short), letters(m.title)))
+"""
 SORT_ORDERS = {
     "date": "m.first, m.position",
     "-date": "m.first DESC, m.position DESC",
@@ -46,11 +57,10 @@ LATEST_VERDICTS = """
 
 def _reachable(here: str, next: str) -> str:
     """The condition that a milestone is reached from `:v` by links that carry cause."""
-    causes = ", ".join(f"'{type}'" for type in CAUSES)
     return f"""m.id <> :v AND m.id IN (
         WITH RECURSIVE reached(id) AS (
             SELECT :v UNION SELECT l.{next} FROM link l JOIN reached ON l.{here} = reached.id
-            WHERE l.type IN ({causes})
+            WHERE l.type IN ({_CAUSES})
         )
         SELECT id FROM reached
     )"""
@@ -97,23 +107,44 @@ class Answer:
     """`ids` are all milestones that match, in order; `hits` are the first of them.
 
     A facet's count is the total that would be left if its qualifier were added to the query.
-    `correction` is the query that was answered instead of one that matched nothing, or None.
+    `correction` is the query that was answered instead of one that matched nothing or asked a
+    question, or None; `subject` is the milestone that the question is about.
     """
 
     hits: list[Hit]
     ids: list[str]
     facets: dict[str, dict[str, int]]
     correction: str | None = None
+    subject: str | None = None
 
     @property
     def total(self) -> int:
         return len(self.ids)
 
 
+NO_ANSWER = Answer([], [], {})
+
+
 def register_functions(connection: Connection) -> None:
-    """Gives the connection the SQL function that the statements below call."""
+    """Gives the connection the SQL functions that the statements below call."""
     sqlite: Any = connection.connection.driver_connection
     sqlite.create_function("casefold_ascii", 1, casefold_ascii, deterministic=True)
+    sqlite.create_function("importance", 2, _importance, deterministic=True)
+    sqlite.create_function("letters", 1, _letters, deterministic=True)
+
+
+def _importance(descendants: int, years: int) -> float:
+    """What a score is multiplied by, so that a search finds first where something began.
+
+    Each doubling of the milestones that build on one counts a half, and each 30 years that it came
+    before the newest milestone as much again.
+    """
+    return (1 + math.log2(1 + descendants) / 2) * (1 + years / 30)
+
+
+def _letters(name: str) -> str:
+    """A name by which it is compared: Back-propagation -> backpropagation."""
+    return "".join(filter(str.isalnum, casefold_ascii(name)))
 
 
 def answer_query(connection: Connection, query: Query, limit: int) -> Answer:
@@ -127,7 +158,8 @@ def answer_query(connection: Connection, query: Query, limit: int) -> Answer:
         values[f"v{number}"] = _parameter(term)
     score = "0.0"
     if words := query.words():
-        score = f"-bm25(milestone_text, {COLUMN_WEIGHTS})"
+        score = RELEVANCE
+        values["name"] = _letters("".join(word.value for word in words))
         conditions.append("milestone_text MATCH :words")
         values["words"] = " AND ".join(map(_parameter, words))
     statement = f"""
@@ -168,7 +200,19 @@ def _parameter(term: Term) -> str:
     quoted = quote_phrase(term.value)
     if term.phrase:
         return quoted
-    return f"({quoted} OR {quoted} *)"  # a whole word ranks above a longer word
+    # A whole word ranks above a longer word.
+    return " OR ".join([f"({quoted}", f"{quoted} *", *_compounds(term.value)]) + ")"
+
+
+def _compounds(word: str) -> list[str]:
+    """The phrases of two words that this one may be written as: backpropagation, back-propagation.
+
+    That the text has such a phrase says that it was one word.
+    """
+    if not MIN_COMPOUND <= len(word) <= MAX_COMPOUND or not word.isalnum():
+        return []
+    splits = range(MIN_COMPOUND_PART, len(word) - MIN_COMPOUND_PART + 1)
+    return [quote_phrase(f"{word[:i]} {word[i:]}") for i in splits]
 
 
 def quote_phrase(words: str) -> str:

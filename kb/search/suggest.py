@@ -13,17 +13,44 @@ from kb.search.sql import quote_phrase
 MIN_CORRECTED_LENGTH = 4  # letters; shorter words are too near to too many others
 MAX_LENGTH_DIFFERENCE = 3
 MIN_SIMILARITY = 0.75  # as difflib counts it
+PUNCTUATION = "?!.,;:'"
 NAME_COLUMNS = "{id short title} : "  # restricts an FTS5 expression to a milestone's names
 # The words of a question that don't say what it is about.
 STOP_WORDS = frozenset(
     """
-    a about after all an and any are as at be because been before behind between by came can come
-    comes could did do does doing done first for from gave get give good had has have how i in into
-    is it its know made make makes many me most much my of on one or our out possible should so
-    tell than that the their them then there these they this to today use used was we were what
-    when where which who whom whose why will with without work works would you your
+    a about after all an and any are as at be because become became been before behind between build
+    built by came can come comes could did do does doing done enable enabled first for from gave get
+    give good had has have hold holds how i in influence influenced into invented is it its know
+    lead led machine made make makes many me mean means most much my need needed needs of on one or
+    our out possible reproduce reproduced reproduces should so tell than that the their them then
+    there these they this to today true use used was we were what when where which who whom whose
+    why will with without work works would you your
     """.split()  # noqa: SIM905
 )
+QUESTION_WORDS = frozenset(
+    "are can did do does how is was were what when where which who why".split()  # noqa: SIM905
+)
+
+
+def question_about(connection: Connection, query: Query) -> Query | None:
+    """The query for what a question is about: all of its content words are in a milestone's names.
+
+    None where the query isn't a question, or not about a milestone.
+    """
+    words = query.words()
+    if len(words) < 2 or casefold_ascii(words[0].value) not in QUESTION_WORDS:
+        return None
+    content = [term for term in words if _is_content(term)]
+    if content and _is_named(connection, content):
+        return _keep_words(query, content)
+    return None
+
+
+def _is_named(connection: Connection, terms: Sequence[Term]) -> bool:
+    """Whether a milestone has all of these words in its names."""
+    count = text("SELECT count(*) FROM milestone_text WHERE milestone_text MATCH :words")
+    phrases = [NAME_COLUMNS + quote_phrase(term.value.strip(PUNCTUATION)) for term in terms]
+    return bool(connection.execute(count, {"words": " AND ".join(phrases)}).scalar())
 
 
 def suggest_queries(connection: Connection, query: Query) -> Iterator[Query]:
@@ -77,18 +104,16 @@ def _question_subject(connection: Connection, query: Query) -> Iterator[Query]:
     if not content or len(content) == len(words):
         return
     yield _keep_words(query, content)
-    count = text("SELECT count(*) FROM milestone_text WHERE milestone_text MATCH :words")
     named: list[Term] = []
     for term in content:
-        phrases = [NAME_COLUMNS + quote_phrase(word.value) for word in [*named, term]]
-        if connection.execute(count, {"words": " AND ".join(phrases)}).scalar():
+        if _is_named(connection, [*named, term]):
             named.append(term)
     if named:
         yield _keep_words(query, named)
 
 
 def _is_content(term: Term) -> bool:
-    return casefold_ascii(term.value).strip("?!.,'") not in STOP_WORDS
+    return casefold_ascii(term.value).strip(PUNCTUATION) not in STOP_WORDS
 
 
 def _keep_words(query: Query, kept: Sequence[Term]) -> Query:
@@ -97,4 +122,4 @@ def _keep_words(query: Query, kept: Sequence[Term]) -> Query:
     for term in reversed(query.words()):
         if term not in kept:
             words = words[: term.position] + words[term.position + term.length :]
-    return parse(" ".join(words.split()))
+    return parse(" ".join(words.split()).rstrip("?! "))

@@ -60,6 +60,7 @@ def test_the_wheel_zooms_and_buttons_too(page: Page, timeline: Locator) -> None:
 
 
 def test_dragging_moves_in_time(page: Page, timeline: Locator) -> None:
+    page.get_by_role("button", name="Give every year the same width").click()
     everything = window(timeline)
     page.get_by_role("button", name="Zoom in").click()
     before = wait_until_moved(timeline, everything)
@@ -73,6 +74,31 @@ def test_dragging_moves_in_time(page: Page, timeline: Locator) -> None:
     after = wait_until_moved(timeline, before)
     assert after[0] < before[0]
     assert after[1] - after[0] == pytest.approx(before[1] - before[0], abs=0.01)
+
+
+def test_a_search_zooms_to_what_it_finds_and_back(page: Page, timeline: Locator) -> None:
+    everything = window(timeline)
+    field = page.get_by_role("textbox", name="Search the timeline")
+    field.fill("track:data year:2012..2016")
+    field.press("Enter")
+    first, last = wait_until_moved(timeline, everything)
+    assert 2009 < first < 2012.5 and 2016 < last < 2019
+    expect(page.get_by_role("link", name=re.compile("Flickr30k|COCO|SQuAD")).first).to_be_visible()
+    field.fill("")
+    field.press("Enter")
+    expect(timeline).to_have_attribute("data-from", f"{everything[0]:.3f}")
+
+
+def test_years_are_as_wide_as_what_happened_or_even(page: Page, timeline: Locator) -> None:
+    page.get_by_role("button", name="Zoom in").click()
+    crowded = window(timeline)
+    button = page.get_by_role("button", name="Give every year the same width")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Show everything").click()
+    page.get_by_role("button", name="Zoom in").click()
+    even = window(timeline)
+    assert even[1] - even[0] > crowded[1] - crowded[0], "the middle of the scale is another year"
 
 
 def test_keys_step_through_the_milestones_and_open_one(page: Page, timeline: Locator) -> None:

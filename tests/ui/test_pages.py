@@ -100,7 +100,7 @@ def test_searching(loaded: Engine) -> None:
 
 def test_the_search_box_above_the_timeline(loaded: Engine) -> None:
     text = page_text(open_page("timeline", q="what made AlexNet possible?"))
-    assert "Showing results for: AlexNet" in text
+    assert "You ask about **AlexNet**" in text
     assert "two of which trained AlexNet" in text, "the first results are listed"
     assert 'did you mean "track"' in page_text(open_page("timeline", q="trak:theory"))
     no_match = page_text(open_page("timeline", show="hardware,runs"))

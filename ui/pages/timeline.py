@@ -1,4 +1,7 @@
-"""The home page: the timeline with a search field, and the milestone that was clicked below it."""
+"""The home page: the timeline with a search field.
+
+What a search has found stands beside the timeline, the milestone that was clicked below it.
+"""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -14,7 +17,7 @@ from ui.timeline import timeline
 
 RUNNABLE = "runs"  # the filter for milestones with an implementation, as it is in the address
 FILTERS = (*TRACKS, RUNNABLE)
-LISTED_RESULTS = 4  # search results shown below the timeline
+LISTED_RESULTS = 5  # search results shown beside the timeline
 MIN_RUNNABLE_WEIGHT = 0.6  # milestones with an implementation are never drawn smaller
 
 
@@ -36,16 +39,19 @@ def show() -> None:
     selected = st.query_params.get("at")
     selected = selected if selected in milestones else None
     answer, shown = _search_and_filter(milestones)
-    clicked = _draw_timeline(shown | ({selected} if selected else set()), selected)
+    results = [milestones[id] for id in answer.ids if id in shown] if answer else []
+    left, right = st.columns([3, 1], gap="medium") if results else (st.container(), None)
+    with left:
+        clicked = _draw_timeline(shown, selected, is_filtered=len(shown) < len(milestones))
     if clicked and clicked != selected and clicked in milestones:
         st.query_params["at"] = clicked
         st.rerun()
+    if right:
+        with right:
+            _show_results(results)
     if selected:
         _show_card(milestones[selected])
-    elif answer and shown:
-        results = [milestones[id] for id in answer.ids if id in shown]
-        _show_results(results)
-    else:
+    elif not right:
         st.caption(
             "Click a milestone to read about it. Scroll to zoom and drag to move, or use the keys "
             "+ and - and the arrow keys."
@@ -75,12 +81,7 @@ def _search_and_filter(
             icon=":material/search_off:",
         )
     elif answer and answer.correction:
-        st.info(
-            "No milestone matches all of these words. Showing results for: "
-            f"{escape_markdown(answer.correction)}",
-            icon=":material/search:",
-        )
-        navigation.lineage_links(milestones[answer.ids[0]])
+        navigation.show_correction(answer, milestones[answer.ids[0]])
     return answer, ids
 
 
@@ -118,15 +119,14 @@ def _answer(query: str) -> search.Answer | None:
         return None
 
 
-def _draw_timeline(shown: set[str], selected: str | None) -> str | None:
-    """Draws these milestones; returns the id of the one that was clicked, once.
-
-    The time span is that of all milestones: it stays the same whatever is filtered.
-    """
+def _draw_timeline(shown: set[str], selected: str | None, is_filtered: bool) -> str | None:
+    """Draws these milestones and the selected one; returns the id that was clicked, once."""
     items = _timeline_items(db.timeline_digest(cache.engine()))
+    found = [item for item in items if item["id"] in shown] if is_filtered else []
     return timeline(
-        [item for item in items if item["id"] in shown],
-        span=(min(item["start"] for item in items), max(item["end"] for item in items)),
+        [item for item in items if item["id"] in shown or item["id"] == selected],
+        every_time=[(item["start"] + item["end"]) / 2 for item in items],
+        found=(min(i["start"] for i in found), max(i["end"] for i in found)) if found else None,
         selected=selected,
         links=_links(selected) if selected else [],
         key="timeline",

@@ -10,54 +10,63 @@ from pathlib import Path
 from typing import Any
 
 from ui import components
+from ui.timeline import density
 
-# Each era ends where the next begins; the last one is not over.
+# Each era ends where the next begins; the last one is not over. `short` is for a phone.
 ERAS: list[dict[str, Any]] = [
     {
         "start": 1936,
         "title": "The perceptron's promise",
+        "short": "Perceptron",
         "story": "Turing says what a machine can compute, McCulloch and Pitts write the neuron as "
         "logic; Rosenblatt's learns from examples.",
     },
     {
         "start": 1969,
         "title": "The first winter",
+        "short": "Winter",
         "story": "Minsky and Papert prove what a single layer cannot do, and few keep working on "
         "nets with more.",
     },
     {
         "start": 1986,
         "title": "Errors flow back",
+        "short": "Backprop",
         "story": "Backpropagation becomes widely known; nets learn to read digits, and the LSTM "
         "learns to remember.",
     },
     {
         "start": 1998,
         "title": "The quiet years",
+        "short": "Quiet",
         "story": "LeNet reads cheques, yet most prefer support vector machines: deep nets seem too "
         "hard to train.",
     },
     {
         "start": 2006,
         "title": "Deep, and faster",
+        "short": "Deep",
         "story": "Training layer by layer makes deep nets work again; CUDA opens graphics chips; "
         "ImageNet collects pictures.",
     },
     {
         "start": 2012,
         "title": "The ten ideas at work",
+        "short": "Ten ideas",
         "story": "AlexNet wins ImageNet on two graphics cards; Adam, batch normalization, residual "
         "nets and the Transformer follow within five years.",
     },
     {
         "start": 2018,
         "title": "Scale",
+        "short": "Scale",
         "story": "GPT and BERT first learn from plain text; measured laws then say what more data "
         "and compute will buy.",
     },
     {
         "start": 2022,
         "title": "Models for everyone",
+        "short": "For all",
         "story": "Stable Diffusion draws and ChatGPT answers whoever asks; weights are opened, and "
         "models learn to reason before they reply.",
     },
@@ -73,7 +82,8 @@ _render = components.register(Path(__file__).parent)
 def timeline(
     milestones: Sequence[Mapping[str, Any]],
     *,
-    span: tuple[float, float],
+    every_time: Sequence[float],
+    found: tuple[float, float] | None,
     selected: str | None,
     links: Sequence[Mapping[str, Any]],
     key: str,
@@ -81,17 +91,22 @@ def timeline(
 ) -> str | None:
     """Draws the milestones; returns the id of the one that was clicked, once.
 
-    `milestones` have FIELDS. `span` are the first and the last year that can be shown, whichever
-    milestones are drawn. `links` are those of the selected milestone: {source, target, as, how},
-    the source being the later one. The browser keeps the view (zoom, position) under `key`; it
-    moves to a `selected` milestone that wasn't clicked there.
+    `milestones` have FIELDS. `every_time` are the years of all milestones, also of those that are
+    not drawn: they decide which years can be shown, and how wide. `found` are the first and the
+    last year of what a search or a filter has found, and the view moves there. `links` are those of
+    the selected milestone: {source, target, as, how}, the source being the later one. The browser
+    keeps the view (zoom, position) under `key`; it moves to a `selected` milestone that wasn't
+    clicked there.
     """
+    first, last = min(every_time), max(*every_time, _decimal_year(date.today()))
     data = {
         "key": key,
         "height": height,
         "selected": selected,
         "eras": ERAS,
-        "span": [span[0], max(span[1], _decimal_year(date.today()))],
+        "span": [first, last],
+        "positions": density.positions(every_time, first, last),
+        "found": found,
         "fields": FIELDS,
         "rows": [[milestone.get(field) for field in FIELDS] for milestone in milestones],
         "links": [dict(link) for link in links],

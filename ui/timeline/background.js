@@ -2,10 +2,12 @@
 
 import { TRACKS } from "../components/tracks.js";
 import { shortMonth } from "./dates.js";
+import { FOLDED_LANE } from "./regions.js";
 import { createSymbol } from "./symbols.js";
 
 const ERA_LINE = 15; // pixels from one line of an era's text to the next
-const MIN_ERA_WIDTH = 48; // for a text
+const UPRIGHT_BOTTOM = 54; // where a text that is turned begins
+const MIN_ERA_WIDTH = 2; // for a text, with some pixels at both sides
 
 export function drawEras(context, scene) {
   const { eras, scale, regions, theme } = scene;
@@ -25,18 +27,19 @@ export function drawEras(context, scene) {
   context.globalAlpha = 1;
 }
 
-// Stays in the part of the era that is in the window. A text that doesn't fit is left out; the
-// card has it.
+// Stays in the part of the era that is in the window. Where the title doesn't fit, its short form
+// may; a story that doesn't fit is left out. The card has them all.
 function drawEraText(context, { regions, theme }, era, from, to) {
   const { narrow } = regions;
   const maxLines = narrow ? 3 : 4;
   era.isStoryDrawn = false;
   if (to - from < MIN_ERA_WIDTH) return;
+  context.globalAlpha = 0.92;
   context.fillStyle = theme.ink;
   context.font = `600 ${narrow ? 11 : 12.5}px ${theme.font}`;
-  const title = wrapText(context, era.title, to - from);
-  if (!title || title.length > maxLines - 1) return;
-  context.globalAlpha = 0.92;
+  const titles = [era.title, era.short].map((text) => wrapText(context, text, to - from));
+  const title = titles.find((lines) => lines && lines.length <= maxLines - 1);
+  if (!title) return drawUpright(context, theme, era.short, (from + to) / 2);
   title.forEach((line, i) => context.fillText(line, from, 13 + i * ERA_LINE));
   context.font = `400 ${narrow ? 10.5 : 11.5}px ${theme.font}`;
   const story = wrapText(context, era.story, Math.min(to - from, 560));
@@ -44,6 +47,17 @@ function drawEraText(context, { regions, theme }, era, from, to) {
   era.isStoryDrawn = true;
   context.globalAlpha = 0.72;
   story.forEach((line, i) => context.fillText(line, from, 14 + (title.length + i) * ERA_LINE));
+}
+
+// From the bottom to the top, where an era is narrower than a word.
+function drawUpright(context, theme, text, x) {
+  context.save();
+  context.font = `600 10px ${theme.font}`;
+  context.textAlign = "left";
+  context.translate(x, UPRIGHT_BOTTOM);
+  context.rotate(-Math.PI / 2);
+  context.fillText(text, 0, 0);
+  context.restore();
 }
 
 // The lines of a text in that width; null if a word alone is wider.
@@ -60,12 +74,10 @@ function wrapText(context, text, width) {
 }
 
 export function drawTicks(context, { scale, regions, theme }) {
-  const { from, to } = scale.view;
-  const step = scale.tickMonths(regions.narrow ? 46 : 64);
   context.textAlign = "center";
   context.fillStyle = theme.ink;
-  for (let month = Math.ceil((from * 12) / step) * step; month <= to * 12; month += step) {
-    const x = Math.round(scale.x(month / 12));
+  for (const { month, step, x: exact } of scale.ticks(regions.narrow ? 46 : 52)) {
+    const x = Math.round(exact);
     const isYear = month % 12 === 0;
     const isStrong = isYear && step < 12;
     context.globalAlpha = isStrong ? 0.2 : 0.09;
@@ -83,25 +95,27 @@ export function drawTicks(context, { scale, regions, theme }) {
 
 export function drawLaneLines(context, { regions, theme }) {
   context.fillStyle = theme.ink;
-  for (let lane = 0; lane <= TRACKS.length; lane++) {
+  [...regions.laneTops, regions.bottom].forEach((y, lane) => {
     context.globalAlpha = lane % TRACKS.length ? 0.13 : 0.3;
-    context.fillRect(0, Math.round(regions.top + lane * regions.laneHeight), regions.width, 1);
-  }
+    context.fillRect(0, Math.round(y), regions.width, 1);
+  });
   context.globalAlpha = 1;
 }
 
 export function drawLaneNames(context, { milestones, regions, theme }) {
-  const { narrow, top, laneHeight } = regions;
+  const { narrow, laneTops, bottom } = regions;
   const x = narrow ? 14 : 9;
   context.globalAlpha = 1;
   TRACKS.forEach((track, lane) => {
-    const y = narrow ? top + lane * laneHeight + 11 : top + (lane + 0.5) * laneHeight;
+    const top = laneTops[lane];
+    const isFolded = (laneTops[lane + 1] ?? bottom) - top <= FOLDED_LANE;
+    const y = narrow || isFolded ? top + 11 : (top + (laneTops[lane + 1] ?? bottom)) / 2;
     context.fillStyle = theme.tracks[lane];
     context.fill(createSymbol(lane, x, y, narrow ? 4 : 5.5));
     context.font = `600 ${narrow ? 11 : 13.5}px ${theme.font}`;
     const name = track[0].toUpperCase() + track.slice(1);
     context.fillText(name, x + (narrow ? 9 : 12), y + 0.5);
-    if (!narrow) drawCount(context, theme, milestones.byLane[lane].length, x + 12, y + 17);
+    if (!narrow && !isFolded) drawCount(context, theme, milestones.byLane[lane].length, x + 12, y + 17);
   });
 }
 

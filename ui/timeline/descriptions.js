@@ -4,20 +4,23 @@ import { formatDate, formatYear } from "./dates.js";
 
 // The years in the window and how many milestones are in them. `margin` are the years around the
 // first and the last milestone.
-export function describeWindow({ scale, milestones }, margin, isBrief) {
-  const { domain, domainYears, target, targetYears } = scale;
-  const first = Math.max(target.from, Math.floor(domain.from + margin));
-  const last = Math.min(target.to, domain.to - margin);
-  const precision = isBrief && targetYears > 2 ? Infinity : targetYears;
+export function describeWindow({ scale, milestones }, margin, isNarrow, isBrief) {
+  const { domain, targetYears } = scale; // the domain is the same in years and in positions
+  const span = targetYears.to - targetYears.from;
+  const first = Math.max(targetYears.from, Math.floor(domain.from + margin));
+  const last = Math.min(targetYears.to, domain.to - margin);
+  const precision = isBrief && span > 2 ? Infinity : span;
   const years = `${formatYear(first, precision)} to ${formatYear(last, precision)}`;
   if (isBrief) return years;
   const format = (count) => count.toLocaleString("en");
   const total = format(milestones.count);
-  if (targetYears <= domainYears - 0.01) {
-    const inside = milestones.countBetween(target.from, target.to);
+  if (!scale.showsAll) {
+    const inside = milestones.countBetween(targetYears.from, targetYears.to);
     return `${years} · ${format(inside)} of ${total}`;
   }
-  return `${years} · ${total} ${milestones.count === 1 ? "milestone" : "milestones"}`;
+  const noun = milestones.count === 1 ? "milestone" : "milestones";
+  const widths = isNarrow || !scale.knots.length ? "" : " · fuller years are wider";
+  return `${years} · ${total} ${noun}${widths}`;
 }
 
 // Entries are [class of the mark, text, colour].

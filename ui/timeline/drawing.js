@@ -124,15 +124,16 @@ export class Drawing {
 
   // The date may mean a whole year: a line shows from when to when.
   _drawDateRange({ scale, theme }, item, isFaint) {
-    const width = (item.end - item.start) * scale.pixelsPerYear;
+    const from = scale.x(item.start);
+    const width = scale.x(item.end) - from;
     if (width <= MIN_RANGE_WIDTH) return;
     this.context.globalAlpha = isFaint ? 0.3 * 0.3 : 0.3;
     this.context.fillStyle = theme.tracks[item.lane];
-    this.context.fillRect(scale.x(item.start), item.y + 8, width, 1.5);
+    this.context.fillRect(from, item.y + 8, width, 1.5);
   }
 
   _drawLabelBackground({ scale, eras, theme }, { x, y, width, height }) {
-    const middle = scale.time(x + width / 2);
+    const middle = scale.yearAt(x + width / 2);
     const era = Math.max(0, eras.findIndex(({ to }) => middle < to));
     this.context.globalAlpha = 0.9;
     this.context.fillStyle = theme.bands[era % 2];

@@ -30,12 +30,14 @@ export class Elements {
   }
 
   _addButtons(parent, buttons) {
+    this.buttons = new Map(); // text -> button
     for (const [text, name, action] of buttons) {
       const button = addElement(parent, "button", "", text);
       button.type = "button";
       button.title = name;
       button.setAttribute("aria-label", name);
       button.onclick = action;
+      this.buttons.set(text, button);
     }
   }
 

@@ -51,7 +51,7 @@ export class KeyboardInput {
   // Begins at the selected milestone, or else in the middle of the window.
   _stepOnCanvas(by) {
     const { milestones, focused, selected } = this.timeline;
-    const { from, to } = this.scale.target;
+    const { from, to } = this.scale.targetYears;
     const last = focused ?? selected;
     const rank = last ? last.rank + by : milestones.rankAfter((from + to) / 2);
     const item = milestones.atRank(rank);
@@ -64,20 +64,20 @@ export class KeyboardInput {
     const { timeline } = this;
     timeline.focused = item;
     timeline.isRingShown = true;
-    this._moveIntoWindow(item.time);
+    this._moveIntoWindow(item.position);
     timeline.updateLayout();
     timeline.showMilestoneCard(item);
     timeline.requestFrame();
   }
 
-  _moveIntoWindow(time) {
+  _moveIntoWindow(position) {
     const { from, to } = this.scale.target;
-    const years = this.scale.targetYears;
+    const span = this.scale.targetSpan;
     const show = (before) => {
-      this.scale.moveTo(time - years * before, time + years * (1 - before), false);
+      this.scale.moveTo(position - span * before, position + span * (1 - before), false);
     };
-    if (time < from + years * EDGE) show(0.3);
-    else if (time > to - years * EDGE) show(0.7);
+    if (position < from + span * EDGE) show(0.3);
+    else if (position > to - span * EDGE) show(0.7);
   }
 
   // A focused button is read by the screen reader itself; the ring is drawn on the canvas.

@@ -3,7 +3,7 @@
 import { arcCurve, createArcs, curvePoints } from "./arcs.js";
 import { lowerBound } from "./milestones.js";
 import { Occupancy } from "./occupancy.js";
-import { milestoneY } from "./regions.js";
+import { laneAt, milestoneY } from "./regions.js";
 
 const LABEL_HEIGHT = 16; // pixels
 const MAX_ATTEMPTS = 1500; // labels tried in a frame; the less important stay dots
@@ -57,11 +57,10 @@ export class LabelLayout {
 
   // Lanes are sorted by time, so only those near the point are compared.
   _nearest(x, y, distance) {
-    const { top, laneHeight } = this.regions;
-    const lane = this.milestones.byLane[Math.floor((y - top) / laneHeight)] ?? [];
-    const end = this.scale.time(x + distance);
+    const lane = this.milestones.byLane[laneAt(this.regions, y)] ?? [];
+    const end = this.scale.yearAt(x + distance);
     let nearest = null;
-    let i = lowerBound(lane, this.scale.time(x - distance), (item) => item.time);
+    let i = lowerBound(lane, this.scale.yearAt(x - distance), (item) => item.time);
     for (; i < lane.length && lane[i].time <= end; i++) {
       const away = Math.hypot(lane[i].x - x, lane[i].y - y) - (lane[i].label ? 3 : 0);
       if (away < distance) [nearest, distance] = [lane[i], away];
@@ -72,7 +71,7 @@ export class LabelLayout {
   _placeMilestones() {
     const { left, width } = this.regions;
     for (const item of this.milestones.byImportance) {
-      item.x = this.scale.x(item.time);
+      item.x = this.scale.xOf(item.position);
       item.y = milestoneY(this.regions, item);
       item.radius = 4 + 2.6 * item.weight;
       item.label = null;

@@ -14,6 +14,11 @@ export class Milestones {
     this.byId = new Map(items.map((item) => [item.id, item]));
   }
 
+  // `position` gives the place of a year on the scale.
+  place(position) {
+    for (const item of this.byTime) item.position = position(item.time);
+  }
+
   get count() {
     return this.byTime.length;
   }
@@ -32,7 +37,7 @@ export class Milestones {
   }
 }
 
-// The layout adds level, x, y, radius and label.
+// The scale adds position, and the layout level, x, y, radius and label.
 function createItem(fields, row) {
   const item = Object.fromEntries(fields.map((field, i) => [field, row[i]]));
   item.lane = Math.max(0, TRACKS.indexOf(item.track));

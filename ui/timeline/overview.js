@@ -4,6 +4,7 @@ import { OVERVIEW_BAR, OVERVIEW_HEIGHT } from "./regions.js";
 
 const MANY = 600; // milestones; from there on their strokes are faint
 const LANE_HEIGHT = 5.2;
+const MIN_YEAR_DISTANCE = 36; // pixels between the middles of two years
 
 export class Overview {
   // The picture is drawn anew in the next frame.
@@ -16,8 +17,9 @@ export class Overview {
     this.picture ??= createPicture(scene);
     const top = regions.overviewTop;
     context.drawImage(this.picture, 0, top, regions.width, OVERVIEW_HEIGHT);
-    const from = scale.overviewX(scale.view.from);
-    const width = Math.max(6, scale.overviewX(scale.view.to) - from);
+    const years = scale.viewYears;
+    const from = scale.overviewX(years.from);
+    const width = Math.max(6, scale.overviewX(years.to) - from);
     context.fillStyle = context.strokeStyle = theme.ink;
     context.globalAlpha = 0.09;
     context.fillRect(from, top, width, OVERVIEW_BAR);
@@ -57,8 +59,12 @@ function drawYears(context, { scale, regions, theme }) {
   context.font = `400 10px ${theme.font}`;
   context.textBaseline = "middle";
   context.textAlign = "center";
+  let last = -Infinity;
   for (let year = 1950; year < scale.domain.to; year += regions.narrow ? 20 : 10) {
-    context.fillText(String(year), scale.overviewX(year), 31);
+    const x = scale.overviewX(year);
+    if (x - last < MIN_YEAR_DISTANCE) continue;
+    context.fillText(String(year), x, 31);
+    last = x;
   }
   if (regions.narrow) return;
   context.textAlign = "left";

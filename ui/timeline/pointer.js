@@ -47,13 +47,13 @@ export class PointerInput {
     if (this.drag.onOverview) this._centreOn(at.x);
   }
 
-  // How far apart two fingers are, and the time between them; nothing for one finger.
+  // How far apart two fingers are, and the position between them; nothing for one finger.
   _pinch() {
     const [one, two] = this.pointers.values();
     if (!two) return {};
     const middle = (one.x + two.x) / 2;
     const distance = Math.max(MIN_PINCH, Math.hypot(one.x - two.x, one.y - two.y));
-    return { distance, middle, time: this.scale.time(middle) };
+    return { distance, middle, position: this.scale.positionAt(middle) };
   }
 
   _move(event, at) {
@@ -74,16 +74,16 @@ export class PointerInput {
   _zoomByPinch() {
     const { drag, scale } = this;
     const { distance, middle } = this._pinch();
-    const years = scale.clampYears(((drag.to - drag.from) * drag.distance) / distance);
-    const from = drag.time - ((middle - scale.left) / scale.width) * years;
-    scale.moveTo(from, from + years, false);
+    const span = scale.clampSpan(((drag.to - drag.from) * drag.distance) / distance);
+    const from = drag.position - ((middle - scale.left) / scale.width) * span;
+    scale.moveTo(from, from + span, false);
   }
 
   _panTo(x) {
     const { drag, scale } = this;
-    const years = ((x - drag.start.x) / scale.width) * (drag.to - drag.from);
+    const by = ((x - drag.start.x) / scale.width) * (drag.to - drag.from);
     this.canvas.style.cursor = "grabbing";
-    scale.moveTo(drag.from - years, drag.to - years, false);
+    scale.moveTo(drag.from - by, drag.to - by, false);
   }
 
   _release(event, at) {
@@ -113,18 +113,17 @@ export class PointerInput {
   }
 
   _centreOn(x) {
-    const half = this.scale.targetYears / 2;
-    const time = this.scale.overviewTime(x);
-    this.scale.moveTo(time - half, time + half, false);
+    const half = this.scale.targetSpan / 2;
+    const middle = this.scale.overviewPosition(x);
+    this.scale.moveTo(middle - half, middle + half, false);
   }
 
   _wheel(event) {
     const { scale } = this;
     const unit = event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1;
     const isSideways = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
-    const showsAll = scale.targetYears >= scale.domainYears - 1e-9;
     // When everything is shown, the wheel scrolls the page: nobody gets stuck on the timeline.
-    if (showsAll && !event.ctrlKey && (isSideways || event.deltaY > 0)) return;
+    if (scale.showsAll && !event.ctrlKey && (isSideways || event.deltaY > 0)) return;
     event.preventDefault();
     this._hover(null);
     if (isSideways) {
@@ -154,6 +153,6 @@ export class PointerInput {
   _eraAt({ x, y }) {
     const { regions, eras } = this.timeline;
     if (y >= regions.top || x <= regions.left - 6) return undefined;
-    return eras.find((era) => this.scale.time(x) < era.to);
+    return eras.find((era) => this.scale.yearAt(x) < era.to);
   }
 }

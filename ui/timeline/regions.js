@@ -7,17 +7,23 @@ export const ROW_HEIGHT = 19; // from one row of labels to the next
 export const OVERVIEW_HEIGHT = 36; // with its years
 export const OVERVIEW_BAR = 24; // without
 const LANE_PADDING = 12;
+export const FOLDED_LANE = 24; // the height of a lane without milestones
 
-export function computeRegions(width, height) {
+// `counts` are the milestones in each lane. Lanes without any are folded, if others have some.
+export function computeRegions(width, height, counts) {
   const narrow = width < NARROW;
   const left = narrow ? 8 : 108; // the names of the lanes are at the left, or on a phone above them
-  const top = narrow ? 50 : 74; // below the eras
+  const top = narrow ? 60 : 74; // below the eras
   const bottom = height - 68; // above the years and the overview
-  const laneHeight = (bottom - top) / TRACKS.length;
+  const isFolded = counts.map((count) => !count && counts.some(Boolean));
+  const folded = isFolded.filter(Boolean).length;
+  const laneHeight = (bottom - top - folded * FOLDED_LANE) / (TRACKS.length - folded);
+  const laneTops = [];
+  isFolded.reduce((y, fold) => (laneTops.push(y), y + (fold ? FOLDED_LANE : laneHeight)), top);
   const laneNameHeight = narrow ? 16 : 0;
   const rowsHeight = laneHeight - laneNameHeight - LANE_PADDING;
   return {
-    ...{ width, height, narrow, left, top, bottom, laneHeight, laneNameHeight, rowsHeight },
+    ...{ width, height, narrow, left, top, bottom, laneTops, laneNameHeight, rowsHeight },
     plotWidth: width - left - (narrow ? 8 : 14),
     rows: Math.max(1, Math.floor(rowsHeight / ROW_HEIGHT)), // in each lane
     overviewTop: height - OVERVIEW_HEIGHT,
@@ -26,8 +32,13 @@ export function computeRegions(width, height) {
 
 // The middle of a milestone; `level` is its place in the lane, from 0 to 1.
 export function milestoneY(regions, { lane, level }) {
-  const laneTop = regions.top + regions.laneHeight * lane + regions.laneNameHeight;
+  const laneTop = regions.laneTops[lane] + regions.laneNameHeight;
   return laneTop + regions.rowsHeight * level + LANE_PADDING / 2;
+}
+
+// The lane at a height of the canvas.
+export function laneAt({ laneTops }, y) {
+  return laneTops.findLastIndex((top) => y >= top);
 }
 
 export function isOnOverview(regions, y) {

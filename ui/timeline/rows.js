@@ -3,9 +3,9 @@
 import { TRACKS } from "../components/tracks.js";
 import { lowerBound } from "./milestones.js";
 
-const ALONE_YEARS = 9; // a milestone with no other so near stays on the middle line
+const ALONE = 9; // positions; a milestone with no other so near stays on the middle line
 
-// The most important choose first, each the row where its neighbours are farthest away in time. So
+// The most important choose first, each the row where its neighbours are farthest away on the scale. So
 // what matters is spread out and finds room for its label, and dots never jump while zooming.
 export function assignLevels(byImportance, rowCount) {
   for (let lane = 0; lane < TRACKS.length; lane++) {
@@ -18,23 +18,23 @@ export function assignLevels(byImportance, rowCount) {
 function assignLaneLevels(items, rowCount) {
   const distance = (row) => Math.abs(row - (rowCount - 1) / 2);
   const middleFirst = [...Array(rowCount).keys()].sort((a, b) => distance(a) - distance(b));
-  const times = middleFirst.map(() => []); // in each row, sorted
+  const places = middleFirst.map(() => []); // positions in each row, sorted
   for (const item of items) {
-    const { row, index } = freestRow(item.time, times, middleFirst);
-    times[row].splice(index, 0, item.time);
+    const { row, index } = freestRow(item.position, places, middleFirst);
+    places[row].splice(index, 0, item.position);
     item.level = (row + 0.5) / rowCount;
   }
 }
 
-function freestRow(time, times, order) {
+function freestRow(position, places, order) {
   let best = null;
   for (const row of order) {
-    const index = lowerBound(times[row], time, (other) => other);
-    const before = time - (times[row][index - 1] ?? -Infinity);
-    const after = (times[row][index] ?? Infinity) - time;
+    const index = lowerBound(places[row], position, (other) => other);
+    const before = position - (places[row][index - 1] ?? -Infinity);
+    const after = (places[row][index] ?? Infinity) - position;
     const gap = Math.min(before, after);
     if (!best || gap > best.gap) best = { row, index, gap };
-    if (gap > ALONE_YEARS) break;
+    if (gap > ALONE) break;
   }
   return best;
 }

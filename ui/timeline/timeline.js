@@ -25,9 +25,12 @@ import { TimeScale } from "./time_scale.js";
 
 const FIRST_YEAR = 1936; // of the first era
 const MARGIN = 0.8; // years before the first milestone and after the last
+const FOUND_MARGIN = 1.5; // years around what a search or a filter has found
+const SCALE_BUTTON = "Even years";
+const SCALE_TITLE = "Give every year the same width: without it, years with more milestones are wider";
 
 // Streamlit makes the element anew when a page is left and entered; the visitor's place stays.
-const savedViews = new Map(); // key of the component -> { from, to, selected }
+const savedViews = new Map(); // key of the component -> { from, to, isEven, selected }
 
 class Timeline {
   constructor(parent) {
@@ -39,6 +42,7 @@ class Timeline {
       ["−", "Zoom out", () => this.scale.zoom(1.8)],
       ["+", "Zoom in", () => this.scale.zoom(1 / 1.8)],
       ["All", "Show everything", () => this.scale.showAll()],
+      [SCALE_BUTTON, SCALE_TITLE, () => this._toggleScale()],
     ]);
     const context = this.elements.canvas.getContext("2d");
     this.drawing = new Drawing(context);
@@ -78,15 +82,17 @@ class Timeline {
     this._updateTheme();
     const isFirst = this.key === undefined;
     this.key = data.key;
-    if (isFirst) this._restoreView(data.selected);
-    else this._followSelection(data.selected);
+    if (isFirst) this._restoreView(data);
+    else this._follow(data);
     this._resize();
   }
 
-  _load({ fields, rows, eras, span }) {
+  _load({ fields, rows, eras, span, positions }) {
     const from = Math.min(FIRST_YEAR, span[0]) - MARGIN;
     this.scale.domain = { from, to: span[1] + MARGIN };
+    this.positions = positions;
     this.milestones = new Milestones(fields, rows);
+    this._applyScale();
     this.eras = eras.map((era, i) => {
       const end = eras[i + 1]?.start ?? null;
       return { ...era, end, to: end ?? this.scale.domain.to };
@@ -96,6 +102,26 @@ class Timeline {
     this.hovered = null;
     this.focused = this.milestones.byId.get(this.focused?.id) ?? null;
     this.elements.fillList(this.milestones);
+  }
+
+  // Even years, or years that are as wide as what happened in them.
+  _applyScale() {
+    this.scale.setKnots(this.isEven ? [] : this.positions);
+    this.milestones.place((year) => this.scale.position(year));
+    this.rowCount = null; // levels are assigned anew
+  }
+
+  _setEven(isEven) {
+    this.isEven = isEven;
+    this.elements.buttons.get(SCALE_BUTTON).setAttribute("aria-pressed", String(isEven));
+    this._applyScale();
+  }
+
+  _toggleScale() {
+    this._setEven(!this.isEven);
+    this.drawing.clear();
+    this.saveView();
+    this._resize();
   }
 
   _updateTheme() {
@@ -111,10 +137,20 @@ class Timeline {
     return this.milestones.byId.get(this.selection.id);
   }
 
-  _followSelection(selected) {
+  // Moves to what was selected elsewhere, or else to what a search has found.
+  _follow({ selected, found }) {
     const isNews = this.selection.receive(selected);
+    const isOtherSearch = JSON.stringify(found) !== JSON.stringify(this.found);
+    this.found = found;
     if (isNews && selected) this._showMilestone(selected);
-    else this.saveView();
+    else if (isOtherSearch) this._showFound();
+    this.saveView();
+  }
+
+  _showFound() {
+    if (!this.found) return this.scale.showAll();
+    const [from, to] = this.found;
+    this.scale.showYears(from - FOUND_MARGIN, to + FOUND_MARGIN);
   }
 
   choose(item) {
@@ -131,21 +167,25 @@ class Timeline {
     const arcs = createArcs(this.links, id, this.milestones.byId);
     const distances = arcs.map(({ other }) => Math.abs(other.time - item.time) * 1.2);
     const half = Math.min(10, Math.max(2.5, ...distances));
-    this.scale.moveTo(item.time - half, item.time + half, animated);
+    this.scale.showYears(item.time - half, item.time + half, animated);
   }
 
   // ---- The view ----
 
   saveView() {
-    savedViews.set(this.key, { ...this.scale.target, selected: this.selection.id });
+    const { found, isEven, scale, selection } = this;
+    savedViews.set(this.key, { ...scale.targetYears, found, isEven, selected: selection.id });
   }
 
-  _restoreView(selected) {
+  _restoreView({ selected, found }) {
     const saved = savedViews.get(this.key);
     const { from, to } = saved ?? this.scale.domain;
+    this._setEven(saved?.isEven ?? false);
     this.scale.reset(from, to);
     this.selection.receive(selected);
+    this.found = saved?.found ?? null;
     if (selected && saved?.selected !== selected) this._showMilestone(selected, false);
+    else this._follow({ selected, found });
   }
 
   _resize() {
@@ -153,7 +193,8 @@ class Timeline {
     const { width, height } = canvas.getBoundingClientRect();
     if (!width || !height) return;
     this.pixelRatio = window.devicePixelRatio || 1;
-    this.regions = computeRegions(width, height);
+    const counts = this.milestones.byLane.map((lane) => lane.length);
+    this.regions = computeRegions(width, height, counts);
     this.scale.left = this.regions.left;
     this.scale.width = this.regions.plotWidth;
     this.labelFont.set(this.theme.font, this.regions.narrow ? 11.5 : 12.5);
@@ -217,10 +258,10 @@ class Timeline {
     const { elements, scale, layout, theme } = this;
     const { narrow } = this.regions;
     const isBrief = narrow && layout.arcs.length > 0; // the legend needs the room
-    elements.setStatus(describeWindow(this, MARGIN, isBrief));
+    elements.setStatus(describeWindow(this, MARGIN, narrow, isBrief));
     elements.setLegend(legendEntries(layout.arcs, theme, narrow));
-    elements.root.dataset.from = scale.target.from.toFixed(3);
-    elements.root.dataset.to = scale.target.to.toFixed(3);
+    elements.root.dataset.from = scale.targetYears.from.toFixed(3);
+    elements.root.dataset.to = scale.targetYears.to.toFixed(3);
   }
 
   _arcTo(item) {
