@@ -36,9 +36,10 @@ from impl.kit.broken import Broken
 from impl.kit.claims import Comparison, Identity, Side, judge
 from impl.kit.cli import main
 from impl.kit.data import Split, draw_split
+from impl.kit.descent import update
 from impl.kit.events import Arrays, Event, Row, TrialEvent
 from impl.kit.features import PatchKMeans, embed, few_labels, images, svm_errors
-from impl.kit.fitting import fit, minimize, settle
+from impl.kit.fitting import fit, settle
 from impl.kit.protocol import Protocol, run_protocol
 from impl.kit.samples import energy_distance, spread
 from impl.kit.trials import generator
@@ -275,10 +276,8 @@ def play(
             return
         real = x[torch.randint(len(x), (cfg.batch,), generator=batches)]
         fake = G(G.noise(cfg.batch, z))
-        minimize(-(F.logsigmoid(D(real)) + F.logsigmoid(-D(fake.detach()))).mean(), of_D)
-        D.requires_grad_(False)  # its gradient isn't needed while G moves
-        minimize(-F.logsigmoid(D(fake)).mean(), of_G)
-        D.requires_grad_(True)
+        update(-(F.logsigmoid(D(real)) + F.logsigmoid(-D(fake.detach()))).mean(), of_D)
+        update(-F.logsigmoid(D(fake)).mean(), of_G)
 
 
 @torch.no_grad()

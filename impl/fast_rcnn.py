@@ -44,11 +44,11 @@ from impl.kit import (  # fmt: skip
     main,
     run_protocol,
 )
-from impl.kit.average_precision import Detections, detections, mean_average_precision
-from impl.kit.backbone import Backbone, multiply_adds
+from impl.kit.average_precision import AveragePrecision, Detections, detections
+from impl.kit.backbone import multiply_adds, pooled_backbone
 from impl.kit.boxes import decode
 from impl.kit.broken import Broken
-from impl.kit.detection_training import minimize
+from impl.kit.descent import minimize
 from impl.kit.regions import Sampler, windows
 from impl.kit.scene import Scene
 from impl.kit.scenes import draw_scenes
@@ -110,7 +110,7 @@ class FastRCNN(nn.Module):
 
     def __init__(self, cfg: "Config", K: int):
         super().__init__()
-        self.map, self.P = Backbone(cfg.channels, cfg.layers), cfg.P
+        self.map, self.P = pooled_backbone(cfg.channels, cfg.layers), cfg.P
         self.heads = Heads(cfg.channels[-1], cfg.P, cfg.width, K)
 
     def forward(self, images: Tensor, of: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,9 +247,8 @@ def train(
         return L_loc if alone else L_cls + lambda_ * L_loc  # Eq. 1
 
     weights = (net.heads.bbox if alone else net).parameters()
-    for step, value in minimize(loss, weights, cfg.optimizer, lr, cfg.updates):
-        if step % -(-cfg.updates // 8) == 0:
-            yield dict(step=step, stage=stage, loss=value.item())
+    for row in minimize(loss, weights, cfg.optimizer, lr, cfg.updates):
+        yield row | dict(stage=stage)
 
 
 @torch.no_grad()
@@ -265,12 +264,13 @@ def detect(net: FastRCNN, scene: Scene, sampler: Sampler, cfg: Config) -> list[D
     return [detections(p, each, cfg.nms_threshold, cfg.detections) for each in both]
 
 
-def precisions(
-    net: FastRCNN, scenes: Sequence[Scene], sampler: Sampler, cfg: Config
-) -> list[float]:
+def measure(net: FastRCNN, scenes: Sequence[Scene], sampler: Sampler, cfg: Config) -> list[float]:
     """The mAP in percent with moved windows, and with unmoved ones."""
-    K, both = net.heads.cls.out_features - 1, [detect(net, s, sampler, cfg) for s in scenes]
-    return [100 * mean_average_precision(each, scenes, K) for each in zip(*both, strict=True)]
+    both = [AveragePrecision(net.heads.cls.out_features - 1) for _ in range(2)]
+    for scene in scenes:
+        for precision, found in zip(both, detect(net, scene, sampler, cfg), strict=True):
+            precision.add(found, scene)
+    return [100 * precision.mean() for precision in both]
 
 
 def trial(
@@ -286,15 +286,15 @@ def trial(
         yield from train(net, sampler, cfg, lr, "classes")
         yield from train(net, sampler, cfg, lr, "boxes")
     row: Row = dict(step=cfg.updates, data=split.name)
-    row["val_mAP"], row["val_mAP_unmoved"] = precisions(net, split.val, sampler, cfg)
-    row["mAP"], row["mAP_unmoved"] = precisions(net, split.test, sampler, cfg)
+    row["val_mAP"], row["val_mAP_unmoved"] = measure(net, split.val, sampler, cfg)
+    row["mAP"], row["mAP_unmoved"] = measure(net, split.test, sampler, cfg)
     if seed == cfg.seed:
         found = [detect(net, scene, sampler, cfg)[0] for scene in split.test[:3]]
         yield Arrays({"map": net.map(split.test[0].image[None].to(device))[0]} | pack(found))
     if arm == MULTI:
         for layer, rank in zip(("fc6", "fc7"), cfg.ranks, strict=True):
             setattr(net.heads, layer, truncate(getattr(net.heads, layer), rank))
-        row["svd_mAP"] = precisions(net, split.test, sampler, cfg)[0]
+        row["svd_mAP"] = measure(net, split.test, sampler, cfg)[0]
     yield row
 
 

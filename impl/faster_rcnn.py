@@ -43,11 +43,12 @@ from impl.kit import (  # fmt: skip
     main,
     run_protocol,
 )
-from impl.kit.backbone import Backbone, multiply_adds
+from impl.kit.backbone import multiply_adds, pooled_backbone
 from impl.kit.boxes import decode, iou, nms
 from impl.kit.broken import Broken
-from impl.kit.detection_training import best_overlaps, minimize, recall, without_padding
-from impl.kit.scene import Scene
+from impl.kit.descent import minimize
+from impl.kit.proposals import best_overlaps, recall
+from impl.kit.scene import Scene, without_padding
 from impl.kit.scenes import SceneSplit, draw_scenes
 from impl.kit.selective_search import selective_search
 
@@ -61,7 +62,7 @@ class RPN(nn.Module):
 
     def __init__(self, channels: Sequence[int], layers: Sequence[int], width: int, k: int):
         super().__init__()
-        self.map = Backbone(channels, layers)
+        self.map = pooled_backbone(channels, layers)
         self.window = nn.Conv2d(channels[-1], width, 3, padding=1)
         self.cls, self.reg = nn.Conv2d(width, k, 1), nn.Conv2d(width, 4 * k, 1)
         for branch in (self.cls, self.reg):  # Sec. 3.1.3
@@ -274,9 +275,7 @@ def train(
             each.append(loss(logits[n, at], label[at].to(t), t[n, positive], t_star, weight))
         return torch.stack(each).mean()
 
-    for step, value in minimize(batch_loss, net.parameters(), cfg.optimizer, lr, cfg.updates):
-        if step % -(-cfg.updates // 8) == 0:
-            yield dict(step=step, loss=value.item())
+    yield from minimize(batch_loss, net.parameters(), cfg.optimizer, lr, cfg.updates)
 
 
 def measure(

@@ -44,13 +44,13 @@ from impl.kit import (  # fmt: skip
     main,
     run_protocol,
 )
-from impl.kit.average_precision import Detections, detections, mean_average_precision
+from impl.kit.average_precision import AveragePrecision, Detections, detections
+from impl.kit.backbone import Backbone, pretrain
 from impl.kit.boxes import decode, encode
 from impl.kit.broken import Broken
 from impl.kit.mask_regions import Regions, crop_masks, draw_regions, paste_masks, stack
 from impl.kit.scene import Scene
 from impl.kit.scenes import draw_scenes
-from impl.kit.strided_backbone import StridedBackbone, train_backbone
 
 
 def bilinear(places: Tensor, n: int) -> Tensor:
@@ -181,7 +181,7 @@ BROKEN: Broken = {
 class MaskRCNN(nn.Module):
     """Fig. 4: what is said of a region is its class, how its box must change, and its masks."""
 
-    def __init__(self, cfg: Config, backbone: StridedBackbone, C: int, arm: str):
+    def __init__(self, cfg: Config, backbone: Backbone, C: int, arm: str):
         super().__init__()
         self.backbone, self.P, self.M, last = backbone, cfg.P, cfg.M, cfg.channels[-1]
         self.C, self.roi, self.compete = C, reading(arm), classes_compete(arm)
@@ -256,10 +256,10 @@ def detect(net: MaskRCNN, scene: Scene, boxes: Tensor, cfg: Config) -> Detection
 
 
 @lru_cache(maxsize=2)
-def pretrained(cfg: Config, seed: int, device: torch.device) -> StridedBackbone:
+def pretrained(cfg: Config, seed: int, device: torch.device) -> Backbone:
     """All arms and rates of a seed begin with the same."""
     data = draw_scenes(cfg.data, cfg.train, cfg.val, cfg.test, cfg.side, seed)
-    return train_backbone(
+    return pretrain(
         data.train, len(data.classes), cfg.channels, updates=cfg.pretraining, batch=cfg.batch,
         lr=cfg.pretraining_rate, seed=seed, device=device,
     )  # fmt: skip
@@ -295,22 +295,23 @@ def trial(
     val, _ = measure(net, data.val, generator(seed, "val regions"), cfg)
     test, found = measure(net, data.test, generator(seed, "test regions"), cfg)
     if seed == cfg.seed:
-        yield from drawing.leave(found[:4])
+        yield from drawing.leave(found)
     yield dict(data=data.name) | {f"val_{name}": AP for name, AP in val.items()} | test
 
 
 def measure(
     net: MaskRCNN, scenes: Sequence[Scene], draw: torch.Generator, cfg: Config
 ) -> tuple[Row, list[Detections]]:
-    """AP in percent of boxes and of masks; and what was found."""
-    found, truth = [], []
-    for scene in scenes:
-        found.append(detect(net, scene, regions_of([scene], net.C, cfg, draw).boxes[0], cfg))
-        truth.append(replace(scene, image=scene.image[:, :1, :1]))  # not all fit into memory
+    """AP in percent of boxes and of masks; and what was found in the first four."""
     thresholds = torch.arange(0.5, 0.951, cfg.iou_step).tolist()
-    box = mean_average_precision(found, truth, net.C, thresholds)
-    mask = mean_average_precision(found, truth, net.C, thresholds, masks=True)
-    return dict(box_AP=100 * box, mask_AP=100 * mask), found
+    box, mask = (AveragePrecision(net.C, thresholds, masks=which) for which in (False, True))
+    pictured: list[Detections] = []
+    for scene in scenes:
+        found = detect(net, scene, regions_of([scene], net.C, cfg, draw).boxes[0], cfg)
+        box.add(found, scene)
+        mask.add(found, scene)
+        pictured = [*pictured, found][:4]  # the masks of all don't fit into memory
+    return dict(box_AP=100 * box.mean(), mask_AP=100 * mask.mean()), pictured
 
 
 def read_exactly(P: int, seed: int) -> Row:

@@ -48,7 +48,7 @@ from impl.kit.alexnet_layers import LayeredNet
 from impl.kit.average_precision import Detections, detections, mean_average_precision
 from impl.kit.boxes import decode, iou
 from impl.kit.broken import Broken
-from impl.kit.detection_training import minimize
+from impl.kit.descent import minimize
 from impl.kit.hog import hog
 from impl.kit.proposals import Part, ProposedSplit
 from impl.kit.scenes import draw_scenes
@@ -209,9 +209,7 @@ def train(net: LayeredNet, batch: Batch, cfg: Config, lr: float, updates: int) -
         x, labels = (each.to(net.device) for each in batch())
         return F.cross_entropy(net(x), labels)
 
-    for step, value in minimize(loss, net.parameters(), cfg.optimizer, lr, updates):
-        if step % -(-updates // 8) == 0:
-            yield dict(step=step, loss=value.item())
+    yield from minimize(loss, net.parameters(), cfg.optimizer, lr, updates)
 
 
 @torch.no_grad()
@@ -246,7 +244,7 @@ class Detector:
         return extract(self.net, image, boxes, self.cfg)
 
     def measure(self, part: Part) -> float:
-        found = [self(scene.image, part.proposals(i)) for i, scene in enumerate(part.scenes)]
+        found = (self(scene.image, part.proposals(i)) for i, scene in enumerate(part.scenes))
         return 100 * mean_average_precision(found, part.scenes, self.w.shape[1])
 
 

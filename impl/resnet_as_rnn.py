@@ -47,7 +47,7 @@ from impl.kit import (
     run_protocol,
 )
 from impl.kit.broken import Broken
-from impl.kit.data import Split, photographs
+from impl.kit.data import photographs
 from impl.kit.supervised import error
 
 convolution = partial(nn.Conv2d, kernel_size=3, padding=1, bias=False)
@@ -296,7 +296,10 @@ def trial(
     net = Net(layers, cfg.width, split.x_train.shape[1], shared=arm == "shared")
     cifar.init_weights(net)
     net.to(device)
-    yield from train(net, split, lr, seed, cfg)
+    yield from cifar.train(
+        net, split, lr, seed, updates=cfg.updates, batch=cfg.batch, momentum=cfg.momentum,
+        weight_decay=cfg.weight_decay, augmented=cfg.augment,
+    )  # fmt: skip
     net.eval()
     x, y = split.x_test, split.y_test
     result: Row = dict(
@@ -313,21 +316,6 @@ def trial(
     if seed == cfg.seed and arm != "own-shallow":
         yield Arrays(drawing.states(net, x[:50]))
     yield result
-
-
-def train(net: nn.Module, split: Split, lr: float, seed: int, cfg: Config) -> Iterator[Row]:
-    optimizer = torch.optim.SGD(net.parameters(), lr, cfg.momentum, weight_decay=cfg.weight_decay)
-    milestones = [cfg.updates // 2, cfg.updates * 3 // 4]
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
-    batches = cifar.batches(split, cfg.batch, seed, augmented=cfg.augment)
-    for step, (x, y) in zip(range(1, cfg.updates + 1), batches, strict=False):
-        loss = F.cross_entropy(net(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % -(-cfg.updates // 20) == 0:
-            yield dict(step=step, loss=loss.item())
 
 
 def run(cfg: Config, device: torch.device) -> Iterator[Event]:

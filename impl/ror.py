@@ -257,7 +257,10 @@ def trial(
     cifar.init_weights(net)
     net.to(device)
     norms = [gradients(net, split)]
-    yield from train(net, split, lr, seed, cfg)
+    yield from cifar.train(
+        net, split, lr, seed, updates=cfg.updates, batch=cfg.batch, momentum=cfg.momentum,
+        weight_decay=cfg.weight_decay, augmented=cfg.augment,
+    )  # fmt: skip
     norms.append(gradients(net, split))
     yield Arrays({"gradients": torch.stack(norms)})
     net.eval()
@@ -266,21 +269,6 @@ def trial(
         test_error=error(net, split.x_test, split.y_test),
         data=photographs(cfg.data).name,
     )
-
-
-def train(net: nn.Module, split: Split, lr: float, seed: int, cfg: Config) -> Iterator[Row]:
-    optimizer = torch.optim.SGD(net.parameters(), lr, cfg.momentum, weight_decay=cfg.weight_decay)
-    milestones = [cfg.updates // 2, cfg.updates * 3 // 4]
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
-    batches = cifar.batches(split, cfg.batch, seed, augmented=cfg.augment)
-    for step, (x, y) in zip(range(1, cfg.updates + 1), batches, strict=False):
-        loss = F.cross_entropy(net(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % -(-cfg.updates // 20) == 0:
-            yield dict(step=step, loss=loss.item())
 
 
 def gradients(net: Net, split: Split) -> Tensor:

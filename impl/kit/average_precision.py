@@ -1,6 +1,7 @@
 """Mean average precision, as COCO's own evaluation computes it."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,38 +33,84 @@ def detections(scores: Tensor, boxes: Tensor, threshold: float, limit: int) -> D
     return Detections(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
-def mean_average_precision(
-    found: Sequence[Detections],
-    truth: Sequence[Scene],
-    classes: int,
-    thresholds: Sequence[float] = (0.5,),
-    *,
-    masks: bool = False,
-    limit: int = 100,
-) -> float:
-    """AP in 0..1: over classes present in `truth` and IoU thresholds, the mean of precision at 101
-    recalls. NaN when nothing is to be found.
+class AveragePrecision:
+    """AP in 0..1 of pictures that are added one by one. Of each stay only the scores of what was
+    found, and whether that was right: neither boxes nor masks.
 
     In each picture the `limit` surest detections count. From the surest down, each takes the object
     of its class, not yet taken, that it overlaps most, if by the threshold at least; else it is a
     false alarm, or nothing at all if it overlaps an ignored object as much. (VOC asks only the
     object overlapped most.) With `masks` the overlap is that of masks.
     """
-    pairs = [(_surest(each, limit), scene) for each, scene in zip(found, truth, strict=True)]
-    precisions = []
-    for c in range(classes):
-        total = sum(int((scene.labels == c).sum()) for _, scene in pairs)
-        if not total:
-            continue
-        overlaps = [_overlap(each, scene, c, masks) for each, scene in pairs]
-        scores = [each.scores.cpu().double()[each.labels.cpu() == c] for each, _ in pairs]
-        ignored = [_ignored_overlap(each, scene, c) for each, scene in pairs]
-        for threshold in thresholds:
-            right = torch.cat([_matched(overlap, threshold) for overlap in overlaps])
-            counts = right | (torch.cat(ignored) < threshold)
-            order = torch.cat(scores)[counts].argsort(descending=True, stable=True)
-            precisions.append(_average(right[counts][order], total))
-    return float(np.mean(precisions)) if precisions else float("nan")
+
+    def __init__(
+        self,
+        classes: int,
+        thresholds: Sequence[float] = (0.5,),
+        *,
+        masks: bool = False,
+        limit: int = 100,
+    ):
+        self.thresholds, self.masks, self.limit = thresholds, masks, limit
+        self.objects = [0] * classes  # to be found
+        # Of all that was found. As small tensors these would lie scattered among the masks' memory,
+        # which then couldn't be used for the next picture's.
+        self.labels, self.scores = array("q"), array("d")  # [K]
+        self.right, self.counts = array("b"), array("b")  # [K, T], for T thresholds
+
+    def add(self, found: Detections, scene: Scene) -> None:
+        found = _surest(found, self.limit)
+        labels, scores = found.labels.cpu(), found.scores.cpu().double()
+        right = torch.zeros(len(labels), len(self.thresholds), dtype=torch.bool)
+        counts = right.clone()  # right or a false alarm
+        for c in range(len(self.objects)):
+            self.objects[c] += int((scene.labels == c).sum())
+            at = labels == c
+            if not at.any():
+                continue
+            overlap, ignored = _overlap(found, scene, c, self.masks), _ignored(found, scene, c)
+            for t, threshold in enumerate(self.thresholds):
+                right[at, t] = matched = _matched(overlap, threshold)
+                counts[at, t] = matched | (ignored < threshold)
+        self.labels.frombytes(labels.long().numpy().tobytes())
+        self.scores.frombytes(scores.numpy().tobytes())
+        self.right.frombytes(right.numpy().tobytes())
+        self.counts.frombytes(counts.numpy().tobytes())
+
+    def mean(self) -> float:
+        """Over classes of which there are objects and IoU thresholds, the mean of precision at 101
+        recalls. NaN when nothing is to be found."""
+        if not any(self.objects):
+            return float("nan")
+        labels, scores, right, counts = (
+            torch.from_numpy(np.array(each))
+            for each in (self.labels, self.scores, self.right, self.counts)
+        )
+        shape = len(labels), len(self.thresholds)
+        right, counts = (each.bool().view(shape) for each in (right, counts))
+        precisions = []
+        for c, total in enumerate(self.objects):
+            for t in range(len(self.thresholds) if total else 0):
+                at = counts[:, t] & (labels == c)
+                order = scores[at].argsort(descending=True, stable=True)
+                precisions.append(_average(right[at, t][order], total))
+        return float(np.mean(precisions))
+
+
+def mean_average_precision(
+    found: Iterable[Detections],
+    truth: Iterable[Scene],
+    classes: int,
+    thresholds: Sequence[float] = (0.5,),
+    *,
+    masks: bool = False,
+    limit: int = 100,
+) -> float:
+    """Of all pictures together; of iterators only one picture is in memory at a time."""
+    measure = AveragePrecision(classes, thresholds, masks=masks, limit=limit)
+    for each, scene in zip(found, truth, strict=True):
+        measure.add(each, scene)
+    return measure.mean()
 
 
 def _surest(found: Detections, limit: int) -> Detections:
@@ -81,7 +128,7 @@ def _overlap(found: Detections, scene: Scene, c: int, masks: bool) -> Tensor:
     return mask_iou(found.masks.cpu()[ours], scene.masks.cpu()[theirs])
 
 
-def _ignored_overlap(found: Detections, scene: Scene, c: int) -> Tensor:
+def _ignored(found: Detections, scene: Scene, c: int) -> Tensor:
     """How much each detection of the class overlaps one of the objects that are ignored, [K]."""
     boxes = found.boxes.cpu()[found.labels.cpu() == c].double()
     if scene.ignored is None or scene.ignored_labels is None:

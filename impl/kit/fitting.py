@@ -1,4 +1,4 @@
-"""Training by any loss, and of a classifier that stops where validation says."""
+"""Training a classifier that stops where validation says."""
 
 import math
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from impl.kit.data import Split
+from impl.kit.descent import update
 from impl.kit.events import Row
 from impl.kit.supervised import error
 
@@ -17,13 +18,6 @@ def settle(net: nn.Module, x: Tensor) -> None:
     """From here on batch normalization, if its momentum is 1, has the statistics of x."""
     net.train()(x)
     net.eval()
-
-
-def minimize(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    """One update."""
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
 
 
 def fit(
@@ -39,7 +33,7 @@ def fit(
     x, y, rows = labelled.x_train, labelled.y_train, []
     for step in range(1, updates + 1):
         at = torch.randint(len(x), (min(batch, len(x)),), generator=batches)
-        minimize(F.cross_entropy(net(x[at]), y[at]), optimizer)
+        update(F.cross_entropy(net(x[at]), y[at]), optimizer)
         if step % -(-updates // 8) == 0 or step == updates:
             settle(net, x)
             val = error(net, labelled.x_val, labelled.y_val)

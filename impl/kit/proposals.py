@@ -1,14 +1,17 @@
-"""Proposed regions of pictures: which objects they show, mini-batches of them, their features."""
+"""Proposed regions of pictures: which objects they show, mini-batches of them, their features.
+
+Also how well proposals cover what is to be found.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from impl.kit.boxes import iou
 from impl.kit.composed import composed
-from impl.kit.detection_training import best_overlaps, recall
 from impl.kit.scene import Scene
 from impl.kit.scenes import SceneSplit, draw_scenes
 
@@ -175,3 +178,15 @@ def extract_all(pictures: int, extract: Callable[[int], Tensor], length: float) 
         some += [extract(i) for i in range(len(some), pictures)]
         return Features(pictures, some.__getitem__, scale)
     return Features(pictures, extract, scale)
+
+
+def best_overlaps(found: Sequence[Tensor], scenes: Sequence[Scene], n: int) -> Tensor:
+    """How much the best of the first n boxes of its picture overlaps each object, [objects]."""
+    pairs = zip(found, scenes, strict=True)
+    overlaps = [iou(boxes[:n], scene.boxes) for boxes, scene in pairs]  # [R, N] each
+    return torch.cat([F.pad(overlap, (0, 0, 0, 1)).amax(0) for overlap in overlaps])
+
+
+def recall(overlaps: Tensor) -> float:
+    """Percent of the objects that are covered by half or more."""
+    return 100 * float((overlaps >= 0.5).float().mean())

@@ -76,6 +76,13 @@ def read_picture(path: Place, side: int) -> tuple[Tensor, float, int, int]:
     return image, scale, height, width
 
 
+def without_padding(image: Tensor) -> Tensor:
+    """[3, S, S] -> [3, H, W]: without the black below a picture that isn't square, or beside it."""
+    bright = image.amax(0) > 0
+    H, W = (int(bright.any(dim).nonzero().amax()) + 1 for dim in (1, 0))
+    return image[:, :H, :W]
+
+
 def scale_masks(masks: Tensor, side: int, height: int, width: int) -> Tensor:
     """Masks of the picture on disk [N, H, W] as those of the scene, [N, side, side]."""
     scaled = torch.zeros(len(masks), side, side, dtype=torch.bool)

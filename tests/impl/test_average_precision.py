@@ -1,5 +1,7 @@
 """Mean average precision held against the field's own code."""
 
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impl.kit.average_precision import Detections, detections, mean_average_precision
+from impl.kit.average_precision import (
+    AveragePrecision,
+    Detections,
+    detections,
+    mean_average_precision,
+)
 from impl.kit.boxes import iou, mask_iou
 from impl.kit.scene import Scene
 
@@ -115,6 +122,92 @@ def test_mean_average_precision_is_what_coco_computes(kind: str, seed: int) -> N
     thresholds = [0.5, 0.75]
     ours = mean_average_precision(found, truth, 3, thresholds, masks=kind == "segm")
     assert ours == pytest.approx(precision_by_coco(found, truth, 3, thresholds, kind), abs=1e-9)
+
+
+def some_scene(rng: np.random.Generator) -> tuple[Detections, Scene]:
+    """Three classes, objects that are ignored, equal scores, now and then nothing at all."""
+    boxes = some_boxes(rng, int(rng.integers(0, 6)))
+    there = torch.tensor(rng.random(len(boxes)) < 0.8)
+    labels = torch.tensor(rng.integers(0, 2, len(boxes)))
+    objects = (boxes[there], labels[there], filled(boxes[there]), boxes[~there], labels[~there])
+    moved = boxes + torch.tensor(rng.integers(-1, 2, boxes.shape))
+    found = torch.cat([moved, some_boxes(rng, int(rng.integers(0, 4)))]).clamp(0, SIDE)
+    named = torch.tensor(rng.integers(0, 3, len(found)))
+    named[: len(labels)] = labels
+    scores = torch.tensor(rng.integers(0, 5, len(found)) / 4).float()
+    return Detections(found, named, scores, filled(found)), Scene(
+        torch.zeros(3, SIDE, SIDE), *objects
+    )
+
+
+def precision_of_all_at_once(
+    found: list[Detections], truth: list[Scene], thresholds: list[float], masks: bool, limit: int
+) -> float:
+    """From the definition, with every overlap of the data set at hand: class by class, each
+    detection of any picture from the surest down. [K] detections, [N] objects of a picture"""
+    surest = [each.scores.argsort(descending=True, stable=True)[:limit] for each in found]
+    precisions = []
+    for c, threshold in [(c, threshold) for c in range(3) for threshold in thresholds]:
+        total = sum(int((scene.labels == c).sum()) for scene in truth)
+        taken: set[tuple[int, int]] = set()
+        kept = [(i, int(k)) for i, at in enumerate(surest) for k in at if found[i].labels[k] == c]
+        right = []
+        for i, k in sorted(kept, key=lambda pair: -float(found[pair[0]].scores[pair[1]])):
+            each, scene, best = found[i], truth[i], (threshold, -1)
+            assert each.masks is not None and scene.masks is not None
+            assert scene.ignored is not None and scene.ignored_labels is not None
+            box = each.boxes[k : k + 1].double()
+            pair = each.masks[k : k + 1], scene.masks
+            overlaps = (mask_iou(*pair) if masks else iou(box, scene.boxes.double()))[0].tolist()
+            for n, overlap in enumerate(overlaps):
+                free = scene.labels[n] == c and (i, n) not in taken
+                if free and overlap >= best[0] and (best[1] < 0 or overlap > best[0]):
+                    best = overlap, n
+            ignored = iou(box, scene.ignored[scene.ignored_labels == c].double())[0]
+            if best[1] >= 0:
+                taken.add((i, best[1]))
+            if best[1] >= 0 or not (ignored >= threshold).any():
+                right.append(best[1] >= 0)
+        hits = np.cumsum(right)
+        curve = [(hit / total, hit / n) for n, hit in enumerate(hits, start=1)] if total else []
+        at = [
+            max((p for r, p in curve if r >= level), default=0) for level in np.linspace(0, 1, 101)
+        ]
+        precisions += [float(np.mean(at))] if total else []
+    return float(np.mean(precisions)) if precisions else float("nan")
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), limit=st.sampled_from([3, 100]))
+def test_pictures_one_by_one_are_as_all_at_once(masks: bool, seed: int, limit: int) -> None:
+    rng = np.random.default_rng(seed)
+    pairs = [some_scene(rng) for _ in range(int(rng.integers(1, 6)))]
+    found, truth = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    ours = mean_average_precision(found, truth, 3, [0.5, 0.75], masks=masks, limit=limit)
+    expected = precision_of_all_at_once(found, truth, [0.5, 0.75], masks, limit)
+    assert ours == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_no_picture_stays_in_memory() -> None:
+    """Masks of COCO's 5,000 pictures, a hundred of each, would be many gigabytes."""
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def detector() -> Iterator[tuple[Detections, Scene]]:
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            pair = some_scene(rng)
+            assert pair[0].masks is not None and pair[1].masks is not None
+            alive.extend([weakref.ref(pair[0].masks), weakref.ref(pair[1].masks)])
+            yield pair
+            del pair
+            assert not any(ref() is not None for ref in alive)
+
+    measure = AveragePrecision(3, [0.5, 0.75], masks=True)
+    for each, scene in detector():
+        measure.add(each, scene)
+        del each, scene
+    assert 0 < measure.mean() < 1
 
 
 def test_finding_everything_is_one_and_nothing_is_zero() -> None:

@@ -34,7 +34,7 @@ from impl.fast_rcnn import (
     work_share,
 )
 from impl.kit import Row
-from impl.kit.backbone import Backbone, multiply_adds
+from impl.kit.backbone import multiply_adds, pooled_backbone
 from impl.kit.boxes import decode, encode, iou
 from impl.kit.broken import take_out
 from impl.kit.regions import Sampler, windows
@@ -128,7 +128,7 @@ def test_the_papers_net_is_vgg_16() -> None:
 
 
 def test_work_is_counted_as_by_the_formula() -> None:
-    net = Backbone((4, 6), (2, 1))
+    net = pooled_backbone((4, 6), (2, 1))
     counted = multiply_adds(net, torch.zeros(2, 3, 8, 8))
     assert list(counted.values()) == [2 * 64 * 9 * 12, 2 * 64 * 9 * 16, 2 * 16 * 9 * 24]
 

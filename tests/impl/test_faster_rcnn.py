@@ -34,11 +34,12 @@ from impl.faster_rcnn import (
     trial,
 )
 from impl.kit import Row
-from impl.kit.backbone import Backbone, multiply_adds
+from impl.kit.backbone import multiply_adds, pooled_backbone
 from impl.kit.boxes import decode, iou
 from impl.kit.broken import take_out
-from impl.kit.detection_training import best_overlaps, minimize, recall, without_padding
-from impl.kit.scene import Scene
+from impl.kit.descent import minimize
+from impl.kit.proposals import best_overlaps, recall
+from impl.kit.scene import Scene, without_padding
 
 CPU = torch.device("cpu")
 
@@ -152,7 +153,7 @@ def test_proposals_lie_in_the_picture_and_overlap_little() -> None:
 
 def test_the_work_of_vgg_16_at_its_own_size() -> None:
     with torch.device("meta"):
-        net = Backbone(PAPER.channels, PAPER.layers)
+        net = pooled_backbone(PAPER.channels, PAPER.layers)
         work = multiply_adds(net, torch.zeros(1, 3, 224, 224))
     assert net.stride == 16 and len(work) == 13
     assert sum(work.values()) == 15_346_630_656  # as counted elsewhere

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from impl.kit.backbone import strided_backbone
 from impl.kit.boxes import iou
 from impl.kit.broken import take_out
 from impl.kit.composed import composed
 from impl.kit.mask_regions import crop_masks, draw_regions, label_pixels, paste_masks
-from impl.kit.strided_backbone import StridedBackbone
 from impl.mask_rcnn import (  # fmt: skip
     BROKEN,
     PAPER,
@@ -118,7 +118,7 @@ def test_a_picture_without_objects_is_all_background() -> None:
     scene = composed(1, 0, 64).train[0]
     assert scene.masks is not None
     empty = replace(scene, boxes=scene.boxes[:0], labels=scene.labels[:0], masks=scene.masks[:0])
-    net = MaskRCNN(SMOKE, StridedBackbone(SMOKE.channels), 5, "RoIAlign")
+    net = MaskRCNN(SMOKE, strided_backbone(SMOKE.channels), 5, "RoIAlign")
     regions = regions_of([empty], 5, SMOKE, torch.Generator().manual_seed(0))
     assert (regions.labels == 5).all() and (label_pixels(empty, 5) == 5).all()
     assert loss(net, empty.image[None], regions).isfinite()
@@ -129,7 +129,7 @@ def test_only_the_mask_of_the_right_class_counts() -> None:
     regions = regions_of([scene], 5, SMOKE, torch.Generator().manual_seed(0))
     for arm, others in (("RoIAlign", False), ("softmax", True)):
         torch.manual_seed(0)
-        net = MaskRCNN(SMOKE, StridedBackbone(SMOKE.channels), 5, arm)
+        net = MaskRCNN(SMOKE, strided_backbone(SMOKE.channels), 5, arm)
         loss(net, scene.image[None], regions).backward()
         gradient = net.mask[-1].bias.grad
         absent = [c for c in range(5) if c not in regions.labels.flatten().tolist()]
@@ -139,7 +139,7 @@ def test_only_the_mask_of_the_right_class_counts() -> None:
 
 def test_the_heads_of_fig_4() -> None:
     cfg = replace(PAPER, channels=(4, 4, 4, 8), H=16)
-    net = MaskRCNN(cfg, StridedBackbone(cfg.channels), 80, "RoIAlign")
+    net = MaskRCNN(cfg, strided_backbone(cfg.channels), 80, "RoIAlign")
     assert net.mask(torch.zeros(3, 8, 14, 14)).shape == (3, 80, 28, 28)
     assert net.backbone.stride == 16
     assert [layer.out_features for layer in (net.label, net.delta)] == [81, 320]
@@ -175,6 +175,6 @@ def test_without_its_idea_roi_align_rounds(claim: str) -> None:
     x, box = torch.randn(1, 2, 8, 8), torch.tensor([[[5.0, 6.0, 33.0, 45.0]]])
     near = torch.tensor([[[5.5, 5.0, 34.0, 44.5]]])
     with take_out(BROKEN, claim, SMOKE):
-        net = MaskRCNN(SMOKE, StridedBackbone(SMOKE.channels), 5, "RoIAlign")
+        net = MaskRCNN(SMOKE, strided_backbone(SMOKE.channels), 5, "RoIAlign")
     assert torch.equal(net.roi(x, box, 8.0, 3), net.roi(x, near, 8.0, 3))
     assert not torch.equal(roi_align(x, box, 8.0, 3), roi_align(x, near, 8.0, 3))

@@ -79,11 +79,11 @@ def test_a_projection_against_torchs_convolution() -> None:
 def test_both_nets_start_with_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     nets: list[nn.Module] = []
 
-    def stop(net: nn.Module, *rest: object) -> list[object]:
+    def stop(net: nn.Module, *rest: object, **settings: object) -> list[object]:
         nets.append(net)
         raise StopIteration
 
-    monkeypatch.setattr("impl.ror.train", stop)
+    monkeypatch.setattr("impl.kit.cifar.train", stop)
     for arm in ("RoR", "ResNet"):
         torch.manual_seed(4)
         with pytest.raises(RuntimeError):  # a generator's StopIteration
