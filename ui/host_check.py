@@ -7,17 +7,14 @@ WebSocket only with the name in the same request.
 
 import importlib
 import os
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import Any
 
 from kb.cli.serve import LOOPBACK
+from ui.asgi import Application, Message, Receive, Send
+from ui.deep_links import DeepLinks
 
 METRICS_PATH = "/_stcore/metrics"
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class HostCheck:
@@ -73,6 +70,6 @@ def guard_streamlit() -> None:
     shows_metrics = bool(os.environ.get("KB_METRICS"))
 
     def create_guarded_app(runtime: Any) -> Any:
-        return HostCheck(create_app(runtime), names, shows_metrics=shows_metrics)
+        return HostCheck(DeepLinks(create_app(runtime)), names, shows_metrics=shows_metrics)
 
     server.create_starlette_app = create_guarded_app

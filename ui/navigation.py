@@ -39,11 +39,10 @@ HOME = "timeline"
 
 def show() -> None:
     """Draws the page that the address names."""
-    st.set_page_config(
-        page_title="The executable history of deep learning", page_icon=str(ICON), layout="wide"
-    )
-    st.html(STYLE)
     page = st.navigation(list(pages().values()), position="top")
+    title = page.title if page.url_path else "The executable history of deep learning"
+    st.set_page_config(page_title=title, page_icon=str(ICON), layout="wide")
+    st.html(STYLE)
     # A link to another view of the same page leaves the browser's address unchanged. Setting the
     # parameters again updates it.
     st.query_params.from_dict(st.query_params.to_dict())

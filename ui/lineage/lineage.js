@@ -23,6 +23,7 @@ class Lineage {
     this.scroller = addElement(this.frame, "div", "scroller");
     this.svg = addShape(this.scroller, "svg", { role: "application", "aria-label": LABEL });
     this.laneNames = addElement(this.frame, "div");
+    this.hint = addElement(this.root, "div", "hint", "Drag sideways to see the other years.");
     this.card = new Card(this.frame);
     this.live = addLiveRegion(this.root);
     this.nodes = new Map(); // id -> node: what Python sent, with its box and its links
@@ -68,6 +69,7 @@ class Lineage {
       node.box = drawBox(node, svg, data, node.id === this.tabStop);
     }
     drawLegend(this.legend, data);
+    this._fadeEdges();
     this.nodes.get(focused)?.box.focus({ preventScroll: true });
   }
 
@@ -82,6 +84,7 @@ class Lineage {
     const factor = factors.length ? Math.max(1, Math.min(...factors)) : 1;
     this.stretchX = (x) => left + (x - left) * factor;
     this.width = Math.max(this.windowWidth, width);
+    this.hint.hidden = this.width <= this.windowWidth;
     for (const node of this.nodes.values()) {
       node.left = this.stretchX(node.x);
       node.isOpened = opened.includes(node.id);
@@ -192,11 +195,22 @@ class Lineage {
       if (node?.box.matches(":focus-visible")) this._highlightNode(node, true);
     });
     listen("focusout", () => this._hideCard());
-    this.scroller.addEventListener("scroll", () => this.card.hide(), { passive: true });
+    this.scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
     this.resizeObserver = new ResizeObserver(() => {
       if (this.data && this.scroller.clientWidth !== this.windowWidth) this._draw();
     });
     this.resizeObserver.observe(this.scroller);
+  }
+
+  _scrolled() {
+    this.card.hide();
+    this._fadeEdges();
+  }
+
+  _fadeEdges() {
+    const { scrollLeft, clientWidth, scrollWidth } = this.scroller;
+    this.frame.classList.toggle("more-left", scrollLeft > 1);
+    this.frame.classList.toggle("more-right", scrollLeft + clientWidth < scrollWidth - 1);
   }
 
   _click(node, event) {

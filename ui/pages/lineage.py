@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 SIDE_LABELS = {"before": "ancestors", "both": "both", "after": "descendants"}
 MAX_PATHS = 3  # between two milestones
+START = "alexnet"  # what is drawn while no milestone was chosen
 EXAMPLES = (
-    ("What made AlexNet possible?", {"id": "alexnet", "show": "before"}),
+    ("What made the Transformer possible?", {"id": "transformer", "show": "before"}),
     ("What did the LSTM make possible?", {"id": "lstm", "show": "after"}),
     ("How did back-propagation lead to dropout?", {"id": "backprop", "to": "dropout"}),
 )
@@ -31,10 +32,14 @@ EXAMPLES = (
 
 def show() -> None:
     milestones = cache.milestones()
-    id = st.query_params.get("id", "")
-    if not id:
-        _show_start(milestones)
+    if not milestones:
+        _show_empty()
         return
+    params = st.query_params.to_dict()
+    if "id" not in params:
+        start = START if START in milestones else next(iter(milestones))
+        params = {"show": "before", **params, "id": start}
+    id = params["id"]
     if id not in milestones:
         st.title("No such milestone", anchor=False)
         st.write(f"The timeline has no milestone with the id {escape_markdown(id)}.")
@@ -44,10 +49,13 @@ def show() -> None:
     if to and to not in milestones:
         unknown = escape_markdown(to)
         st.warning(f"The timeline has no milestone with the id {unknown}: no path leads to it.")
-    query = lineage_query.read_query(id, st.query_params, milestones)
+    query = lineage_query.read_query(id, params, milestones)
     lineage = cache.lineage()
     paths = graph_paths.find_paths(lineage, id, query.to, MAX_PATHS) if query.to else []
-    st.title(_title(query, milestones), anchor=False)
+    if "id" in st.query_params:
+        st.title(_title(query, milestones), anchor=False)
+    else:
+        _introduce(milestones, id)
     _show_controls(query, milestones)
     _show_picture(query, lineage, paths)
     row = milestones[query.selected]
@@ -61,24 +69,26 @@ def show() -> None:
         lineage_details.show_contemporaries(lineage, row)
 
 
-def _show_start(milestones: dict[str, MilestoneRow]) -> None:
-    """Shows what the page is for, with examples, while no milestone is chosen."""
+def _show_empty() -> None:
+    st.title("Lineage", anchor=False)
+    st.info(
+        "The timeline is empty. `kb load` fills it from data/timeline.yaml.",
+        icon=":material/info:",
+    )
+
+
+def _introduce(milestones: dict[str, MilestoneRow], id: str) -> None:
+    """Says what the page is for, while no milestone was chosen: the picture is an example."""
     st.title("Lineage", anchor=False)
     st.write(
         "What made a milestone possible, what it made possible, and how one led to another: "
-        "each link has its type and its reason."
+        "each link has its type and its reason. Here is what made "
+        f"**{escape_markdown(milestones[id].short)}** possible. Choose another, or begin with:"
     )
-    if not milestones:
-        st.info(
-            "The timeline is empty. `kb load` fills it from data/timeline.yaml.",
-            icon=":material/info:",
-        )
-        return
-    for question, params in EXAMPLES:
-        if all(params[key] in milestones for key in ("id", "to") if key in params):
-            navigation.link("lineage", question, **params)
-    with st.container(width=420):
-        _milestone_field("id", "Or choose a milestone", milestones, None)
+    with st.container(horizontal=True):
+        for question, params in EXAMPLES:
+            if all(params[key] in milestones for key in ("id", "to") if key in params):
+                navigation.link("lineage", question, **params)
 
 
 def _title(query: LineageQuery, milestones: dict[str, MilestoneRow]) -> str:

@@ -115,7 +115,8 @@ export function drawLaneNames(context, { milestones, regions, theme }) {
     context.font = `600 ${narrow ? 11 : 13.5}px ${theme.font}`;
     const name = track[0].toUpperCase() + track.slice(1);
     context.fillText(name, x + (narrow ? 9 : 12), y + 0.5);
-    if (!narrow && !isFolded) drawCount(context, theme, milestones.byLane[lane].length, x + 12, y + 17);
+    const count = milestones.byLane[lane].length;
+    if (!narrow && !isFolded) drawCount(context, theme, count, x + 12, y + 17);
   });
 }
 

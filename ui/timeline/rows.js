@@ -5,8 +5,9 @@ import { lowerBound } from "./milestones.js";
 
 const ALONE = 9; // positions; a milestone with no other so near stays on the middle line
 
-// The most important choose first, each the row where its neighbours are farthest away on the scale. So
-// what matters is spread out and finds room for its label, and dots never jump while zooming.
+// The most important choose first, each the row where its neighbours are farthest away on the
+// scale. So what matters is spread out and finds room for its label, and dots never jump while
+// zooming.
 export function assignLevels(byImportance, rowCount) {
   for (let lane = 0; lane < TRACKS.length; lane++) {
     const items = byImportance.filter((item) => item.lane === lane);

@@ -27,7 +27,8 @@ const FIRST_YEAR = 1936; // of the first era
 const MARGIN = 0.8; // years before the first milestone and after the last
 const FOUND_MARGIN = 1.5; // years around what a search or a filter has found
 const SCALE_BUTTON = "Even years";
-const SCALE_TITLE = "Give every year the same width: without it, years with more milestones are wider";
+const SCALE_TITLE =
+  "Give every year the same width: without it, years with more milestones are wider";
 
 // Streamlit makes the element anew when a page is left and entered; the visitor's place stays.
 const savedViews = new Map(); // key of the component -> { from, to, isEven, selected }
