@@ -70,3 +70,9 @@ def replace_non_finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def spreadsheet_text(text: str) -> str:
+    """The text of a cell of a CSV file. What a spreadsheet would take for a formula, and execute,
+    gets an apostrophe in front."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

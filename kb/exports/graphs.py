@@ -24,13 +24,17 @@ def links_within(entries: Sequence[Entry]) -> Iterator[tuple[str, Entry]]:
 
 
 def as_graphml(entries: Sequence[Entry]) -> str:
+    """Nodes and edges have a `label`, which Gephi and yEd show; each edge has an id of its own."""
     import networkx as nx
 
     graph = nx.MultiDiGraph()
     for entry in entries:
-        graph.add_node(entry["id"], **{name: entry[name] for name in NODE_ATTRIBUTES})
+        attributes = {name: entry[name] for name in NODE_ATTRIBUTES}
+        graph.add_node(entry["id"], label=entry["short"], **attributes)
     for source, link in links_within(entries):
-        graph.add_edge(source, link["to"], key=link["as"], type=link["as"], how=link.get("how", ""))
+        type_, target = link["as"], link["to"]
+        attributes = {"label": type_.replace("_", " "), "type": type_, "how": link.get("how", "")}
+        graph.add_edge(source, target, key=f"{source}.{type_}.{target}", **attributes)
     return "\n".join(nx.generate_graphml(graph, prettyprint=True))
 
 

@@ -23,7 +23,8 @@ TYPES = {  # by kind
 # The properties of some types are not those of a creative work.
 DATE_PROPERTIES = {"Event": "startDate", "Product": "releaseDate"}
 MAKER_PROPERTIES = {"Event": "organizer", "Product": "manufacturer"}
-LINK_PROPERTIES = {"Event": "subjectOf", "Product": "subjectOf"}
+LINK_PROPERTIES = {"Event": "about", "Product": "isRelatedTo"}
+CREATIVE_WORKS = set(TYPES.values()) - {"Event", "Product"}
 
 
 def as_jsonld(entries: Sequence[dict[str, Any]]) -> str:
@@ -47,15 +48,17 @@ def _thing(entry: dict[str, Any]) -> dict[str, Any]:
         "url": entry.get("url"),
         "sameAs": _identifiers(entry),
         "keywords": entry.get("tags", []),
-        "license": entry.get("licence"),
-        "codeRepository": entry.get("repository"),
         LINK_PROPERTIES.get(type_, "isBasedOn"): links,
-        "citation": [source["url"] for source in entry["sources"]],
     }
+    if type_ in CREATIVE_WORKS:
+        thing["license"] = entry.get("licence")
+        thing["citation"] = [source["url"] for source in entry["sources"]]
+    if type_ == "SoftwareSourceCode":
+        thing["codeRepository"] = entry.get("repository")
     return {name: value for name, value in thing.items() if value not in (None, [], "")}
 
 
 def _identifiers(entry: dict[str, Any]) -> list[str]:
-    """The addresses of its DOI and arXiv identifier, if it has them."""
-    addresses = {"doi": "https://doi.org/", "arxiv": "https://arxiv.org/abs/"}
+    """The addresses of its DOI, its arXiv identifier and its repository, if it has them."""
+    addresses = {"doi": "https://doi.org/", "arxiv": "https://arxiv.org/abs/", "repository": ""}
     return [address + entry[name] for name, address in addresses.items() if name in entry]

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from sqlalchemy import Engine
 
-from kb.formatting import replace_non_finite
+from kb.formatting import replace_non_finite, spreadsheet_text
 from kb.runs import curves, store
 
 
@@ -18,7 +18,12 @@ def csv(engine: Engine, run_ids: Sequence[str], out: TextIO) -> None:
     names = list(dict.fromkeys(name for row in found for name in row))
     writer = _csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    for row in found:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+
+
+def _cell(value: Any) -> Any:
+    return spreadsheet_text(value) if isinstance(value, str) else value
 
 
 def lines(engine: Engine, run_ids: Sequence[str], out: TextIO) -> None:

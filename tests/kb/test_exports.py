@@ -8,11 +8,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import networkx as nx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyld import jsonld
 
 from kb import loader, paths
 from kb.exports import FORMATS
@@ -41,6 +43,13 @@ HOSTILE = {
     "links": [{"to": "nowhere", "as": "builds_on"}],
     "sources": [{"url": "https://example.org/?a=1&b=2", "read": "2026-01-01"}],
 }
+SCHEMA_ORG = {  # the properties that schema.org gives these types, of those that are of use here
+    "Thing": {"name", "alternateName", "description", "url", "sameAs", "subjectOf", "identifier"},
+    "CreativeWork": {"author", "datePublished", "keywords", "license", "isBasedOn", "citation"},
+    "Event": {"startDate", "organizer", "keywords", "about"},
+    "Product": {"releaseDate", "manufacturer", "keywords", "isRelatedTo"},
+}
+SCHEMA_ORG["SoftwareSourceCode"] = SCHEMA_ORG["CreativeWork"] | {"codeRepository"}
 TEX_ESCAPES = re.compile(
     r"\\textbackslash\{\}|\\textasciitilde\{\}|\\textasciicircum\{\}|\\[{}$&#_%]"
 )
@@ -59,6 +68,13 @@ def test_json_and_csv_have_everything() -> None:
     assert links == [entry.get("links", []) for entry in ENTRIES]
 
 
+def test_no_cell_is_a_formula_or_a_number_by_mistake() -> None:
+    entry = HOSTILE | {"title": "=HYPERLINK(1)", "idea": "-1 at most", "arxiv": "1409.1550"}
+    [row] = csv.DictReader(io.StringIO(FORMATS["csv"]([entry])))
+    assert row["title"] == "'=HYPERLINK(1)" and row["idea"] == "'-1 at most"
+    assert row["arxiv"] == "arXiv:1409.1550"
+
+
 def parse_graphml(entries: list[dict[str, Any]]) -> nx.MultiDiGraph:
     return nx.parse_graphml(FORMATS["graphml"](entries), force_multigraph=True)
 
@@ -68,7 +84,13 @@ def test_graphml_is_the_lineage() -> None:
     assert set(graph) == {entry["id"] for entry in ENTRIES} | {"end"}
     links = {(e["id"], link["to"], link["as"]) for e in ENTRIES for link in e.get("links", [])}
     assert {(a, b, data["type"]) for a, b, data in graph.edges(data=True)} == links
-    assert graph.nodes["end"]["short"] == 'a "b" <i>'
+    assert graph.nodes["end"]["label"] == 'a "b" <i>'
+    assert {data["label"] for *_, data in graph.edges(data=True)} >= {"builds on", "runs on"}
+    xml = ElementTree.fromstring(FORMATS["graphml"](ENTRIES))
+    edges = xml.findall(".//{*}edge")
+    assert len({edge.get("id") for edge in edges}) == len(edges) == len(links)
+    declared = {key.get("id") for key in xml.findall("{*}key")}
+    assert {data.get("key") for data in xml.findall(".//{*}data")} <= declared
 
 
 def test_a_selection_has_only_the_links_within_it() -> None:
@@ -146,6 +168,24 @@ def test_jsonld_has_types_and_identifiers() -> None:
     assert dropout["@type"] == "ScholarlyArticle"
     assert {"@id": "#backprop"} in dropout["isBasedOn"]
     assert dropout["author"][0] == {"@type": "Person", "name": "Nitish Srivastava"}
+
+
+def test_jsonld_is_read_by_its_reference_processor() -> None:
+    """Every name becomes a term of schema.org that its type has; nothing is dropped."""
+
+    def load(url: str, options: dict[str, Any]) -> dict[str, Any]:
+        assert url == "https://schema.org"
+        context = {"@context": {"@vocab": "https://schema.org/"}}
+        return {"document": context, "documentUrl": url, "contextUrl": None, "contentType": None}
+
+    document = json.loads(FORMATS["jsonld"](ENTRIES))
+    expanded = jsonld.expand(document, {"documentLoader": load, "base": "https://example.org/"})
+    assert len(expanded) == len(ENTRIES)
+    for thing in expanded:
+        [type_] = thing.pop("@type")
+        names = {name.removeprefix("https://schema.org/") for name in thing if name != "@id"}
+        own = SCHEMA_ORG.get(type_.removeprefix("https://schema.org/"), set())
+        assert names <= SCHEMA_ORG["Thing"] | (own or SCHEMA_ORG["CreativeWork"]), type_
 
 
 class TagCollector(HTMLParser):

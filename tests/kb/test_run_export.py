@@ -16,6 +16,7 @@ ROWS = [
     {"net": "b", "step": 0, "loss": float("nan")},
     {"net": "a", "step": 1, "loss": 0.5},
     {"net": "c", "step": 10**30, "loss": 0.25, "note": "commas, and\nlines"},
+    {"net": "=1+1", "step": 11, "loss": -0.5},
 ]
 
 
@@ -28,16 +29,17 @@ def test_csv_has_a_column_for_each_name(run_id: str, engine: Engine) -> None:
     out = io.StringIO()
     export.csv(engine, [run_id], out)
     rows = list(csv.DictReader(io.StringIO(out.getvalue())))
-    assert [row["run"] for row in rows] == [run_id] * 4
-    assert [row["loss"] for row in rows] == ["1.5", "nan", "0.5", "0.25"]
-    assert [row["note"] for row in rows] == ["", "", "", "commas, and\nlines"]
+    assert [row["run"] for row in rows] == [run_id] * 5
+    assert [row["loss"] for row in rows] == ["1.5", "nan", "0.5", "0.25", "-0.5"]
+    assert [row["note"] for row in rows] == ["", "", "", "commas, and\nlines", ""]
+    assert rows[-1]["net"] == "'=1+1", "a spreadsheet would execute it"
 
 
 def test_json_lines_are_valid_json(run_id: str, engine: Engine) -> None:
     out = io.StringIO()
     export.lines(engine, [run_id], out)
     rows = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [row["loss"] for row in rows] == [1.5, None, 0.5, 0.25]
+    assert [row["loss"] for row in rows] == [1.5, None, 0.5, 0.25, -0.5]
 
 
 def test_tensorboard_reads_the_curves(run_id: str, engine: Engine, tmp_path: Path) -> None:
