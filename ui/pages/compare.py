@@ -5,7 +5,7 @@ import streamlit as st
 from kb.runs import store
 from kb.runs.compare import Comparison, compare
 from kb.tables import RunVerdict
-from ui import cache, charts, format, html_parts
+from ui import cache, charts, format, html_parts, navigation
 from ui.escape import escape_markdown
 
 MAX_RUNS = 8  # more curves can't be told apart
@@ -19,7 +19,12 @@ def show() -> None:
     if unknown := [id for id in in_address if id not in runs]:
         st.warning(escape_markdown(f"There is no run with the id {', '.join(unknown)}."))
     if not runs:
-        st.info("There are no runs to compare yet.")
+        st.info(
+            "Here two or more runs stand side by side: what differs in their settings, their "
+            "verdicts, their curves. There are none yet: open a paper and press Run.",
+            icon=":material/compare_arrows:",
+        )
+        navigation.link("search", "Papers with an implementation", q="has:impl")
         return
     chosen = st.multiselect(
         "Runs",

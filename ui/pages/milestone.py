@@ -120,14 +120,17 @@ def _show_story(entry: dict[str, Any]) -> None:
 
 
 def _show_spec(spec: dict[str, dict[str, Any]]) -> None:
-    """Shows the figures of a chip or a data set."""
+    """Shows the figures of a chip, a model or a data set."""
     rows = []
     for name, figure in spec.items():
         value = f"{figure['value']:,} {figure['unit']}"
         if "format" in figure:
             value += f", {figure['format']}"
-        rows.append({"figure": name.replace("_", " "), "value": value, "source": figure["where"]})
-    st.dataframe(rows, hide_index=True)
+        if "note" in figure:
+            value += f" ({figure['note']})"
+        row = {"figure": name.replace("_", " "), "value": value, "source": figure["where"]}
+        rows.append({column: escape_markdown(text) for column, text in row.items()})
+    st.table(rows, hide_index=True, border="horizontal")
 
 
 def _show_neighbours(row: MilestoneRow) -> None:

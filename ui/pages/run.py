@@ -81,7 +81,8 @@ def _show_body(run_id: str, paper: MilestoneRow | None, was_active: bool, had_cu
     run_results.show_verdicts(run)
     run_results.show_pictures(run)
     if run.traceback:
-        st.header("What went wrong", anchor=False)
+        wrong = "What went wrong" if run.status == "failed" else "Where it was stopped"
+        st.header(wrong, anchor=False)
         st.code(run.traceback, language="python", wrap_lines=True)
     _show_log(run)
     if not was_active:

@@ -29,7 +29,8 @@ def show() -> None:
             _show_run(run)
     if not runs:
         st.info(
-            "There are no runs yet. Open a paper that has an implementation and press Run.",
+            "Here your runs will be listed, with their progress and their verdicts; each opens a "
+            "page that moves while it runs. There are none yet: open a paper and press Run.",
             icon=":material/play_circle:",
         )
         navigation.link("search", "Papers with an implementation", q="has:impl")
