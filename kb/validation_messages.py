@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kb.schema import Milestone
+from kb.schema import StrictModel
 from kb.suggestions import did_you_mean
 
 # Where a list or mapping of an entry is checked key by key: the keys that its items may have.
@@ -14,13 +14,15 @@ KEYS_OF_ITEMS = {
     "claims": ("id", "says", "where", "published"),
     "published": ("unit", "idea", "baseline", "note"),
     "sources": ("url", "read", "note"),
+    "steps": ("at", "to", "title", "text", "show", "question"),
+    "question": ("claim", "ask"),
     "spec": ("value", "unit", "format", "where", "note"),
 }
 MAX_SHOWN_CHARACTERS = 60  # of a value in a message
 
 
 def error_message(
-    error: Mapping[str, Any], model: type[Milestone], entry: Mapping[str, Any]
+    error: Mapping[str, Any], model: type[StrictModel], entry: Mapping[str, Any]
 ) -> str:
     """The message for one of Pydantic's errors about `entry`, which should be a `model`."""
     location, given = error["loc"], error.get("input")
@@ -55,7 +57,7 @@ def error_message(
             return f'"{name}": {error["msg"][:1].lower()}{error["msg"][1:]}, not {shown}'
 
 
-def _allowed_keys(location: tuple[Any, ...], model: type[Milestone]) -> Sequence[str]:
+def _allowed_keys(location: tuple[Any, ...], model: type[StrictModel]) -> Sequence[str]:
     """The keys that are allowed beside the unknown one."""
     for part in reversed(location[:-1]):
         if part in KEYS_OF_ITEMS:

@@ -6,7 +6,9 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from kb import db
+from kb import tours as tours_file
 from kb.tables import MilestoneRow
+from kb.tours import Tour
 
 
 @st.cache_resource
@@ -34,6 +36,19 @@ def _milestones_by_identifier(digest: str | None) -> dict[int, str]:
     from kb.literature.milestones import milestones_by_identifier
 
     return milestones_by_identifier(milestones().values())
+
+
+def tours() -> tuple[Tour, ...]:
+    """The tours through the loaded timeline; read again when it or their file has changed."""
+    file = tours_file.file_beside()
+    changed = file.stat().st_mtime_ns if file.exists() else 0
+    return _tours(db.timeline_digest(engine()), changed)
+
+
+@st.cache_resource(max_entries=2)
+def _tours(digest: str | None, changed: int) -> tuple[Tour, ...]:
+    entries = {id: row.entry for id, row in milestones().items()}
+    return tours_file.read_tours(tours_file.file_beside(), entries).tours
 
 
 def lineage() -> Any:

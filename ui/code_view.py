@@ -19,8 +19,7 @@ def show_code(entry: dict[str, Any], implementation: Implementation) -> None:
         f"`impl/{implementation.path.name}`, {lines} lines. "
         f"In a shell: `python -m impl.{implementation.name} --preset quick`"
     )
-    for section, equations in sections_with_equations(entry, implementation):
-        _show_section(section, equations)
+    show_equations(entry, implementation)
     names = [section.name for section in implementation.sections]
     chosen = st.pills("Other parts of the file", [WHOLE_FILE, *names], key="section")
     if chosen == WHOLE_FILE:
@@ -30,6 +29,12 @@ def show_code(entry: dict[str, Any], implementation: Implementation) -> None:
     for section in implementation.sections:
         if section.name == chosen:
             _show_section(section, [])
+
+
+def show_equations(entry: dict[str, Any], implementation: Implementation) -> None:
+    """Shows the equations of the story, each beside the section that computes it."""
+    for section, equations in sections_with_equations(entry, implementation):
+        _show_section(section, equations)
 
 
 def sections_with_equations(

@@ -25,6 +25,7 @@ class PageInfo(NamedTuple):
 PAGES = {
     "timeline": PageInfo("timeline", "Timeline", "home", in_menu=True),
     "search": PageInfo("search", "Explore", "search", in_menu=True),
+    "tour": PageInfo("tour", "Tours", "tour", in_menu=True),
     "lineage": PageInfo("lineage", "Lineage", "lineage", in_menu=True),
     "claims": PageInfo("claims", "Claims", "claims", in_menu=True),
     "runs": PageInfo("runs", "Runs", "runs", in_menu=True),

@@ -85,19 +85,25 @@ def _add_new(add_verb: shell.AddVerb) -> None:
 def check_timeline(args: argparse.Namespace) -> int:
     if args.database:
         return _check_database(args)
-    from kb import loader
+    from kb import loader, tours
 
     file = args.file or paths.TIMELINE
     timeline = loader.read_timeline(file, strict=args.strict)
+    # What is wrong with the timeline may be all that is wrong with its tours.
+    milestones = timeline.milestones
+    entries = {m.id: m.model_dump(mode="json", by_alias=True) for m in milestones}
+    found = None if timeline.errors else tours.read_tours(tours.file_beside(file), entries)
+    problems = [*timeline.problems, *(found.problems if found else ())]
     if args.json:
-        problems = [dataclasses.asdict(problem) for problem in timeline.problems]
-        shell.print_json(problems, ensure_ascii=True)
+        shell.print_json([dataclasses.asdict(problem) for problem in problems], ensure_ascii=True)
     else:
-        for problem in timeline.problems:
+        for problem in problems:
             print(problem)
-        if not timeline.errors:
-            print(f"{file}: {format_count(len(timeline.milestones), 'milestone')}, no errors")
-    return 1 if timeline.errors or timeline.drafts else 0
+        if found and not found.problems:
+            count = format_count(len(milestones), "milestone")
+            also = f" and {format_count(len(found.tours), 'tour')}" if found.tours else ""
+            print(f"{file}: {count}{also}, no errors")
+    return 1 if timeline.errors or timeline.drafts or (found and found.problems) else 0
 
 
 def _check_database(args: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ ASKED = {
     "/milestone?id=dropout": "Sources",
     "/milestone?id=resnet": "Sources",
     "/milestone?id=mnist": "Sources",
+    "/tour?id=why-2012&step=5": "The autumn of 2012",
     "/lineage": "Lineage",
     "/lineage?id=resnet&show=before": "The lineage of ResNet",
     "/lineage?id=backprop&to=dropout": "Step by step",

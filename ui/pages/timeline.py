@@ -4,21 +4,19 @@ What a search has found stands beside the timeline, the milestone that was click
 """
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 import streamlit as st
 
-from kb import db, graph, search
-from kb.schema import TRACKS, date_range
+from kb import search
+from kb.schema import TRACKS
 from kb.tables import MilestoneRow
 from ui import cache, errors, format, html_parts, navigation, query_params
 from ui.escape import escape_markdown
-from ui.timeline import timeline
+from ui.timeline_view import draw_timeline
 
 RUNNABLE = "runs"  # the filter for milestones with an implementation, as it is in the address
 FILTERS = (*TRACKS, RUNNABLE)
 LISTED_RESULTS = 5  # search results shown beside the timeline
-MIN_RUNNABLE_WEIGHT = 0.6  # milestones with an implementation are never drawn smaller
 
 
 def show() -> None:
@@ -36,13 +34,16 @@ def show() -> None:
             icon=":material/info:",
         )
         return
+    if tours := cache.tours():
+        label = f"Begin here: {tours[0].title[:1].lower()}{tours[0].title[1:]}, step by step"
+        navigation.link("tour", label, icon=":material/directions_walk:", id=tours[0].id)
     selected = st.query_params.get("at")
     selected = selected if selected in milestones else None
     answer, shown = _search_and_filter(milestones)
     results = [milestones[id] for id in answer.ids if id in shown] if answer else []
     left, right = st.columns([3, 1], gap="medium") if results else (st.container(), None)
     with left:
-        clicked = _draw_timeline(shown, selected, is_filtered=len(shown) < len(milestones))
+        clicked = draw_timeline(shown, selected, key="timeline")
     if clicked and clicked != selected and clicked in milestones:
         st.query_params["at"] = clicked
         st.rerun()
@@ -117,61 +118,6 @@ def _answer(query: str) -> search.Answer | None:
     except search.BadQuery as error:
         errors.show_query_error(error)
         return None
-
-
-def _draw_timeline(shown: set[str], selected: str | None, is_filtered: bool) -> str | None:
-    """Draws these milestones and the selected one; returns the id that was clicked, once."""
-    items = _timeline_items(db.timeline_digest(cache.engine()))
-    found = [item for item in items if item["id"] in shown] if is_filtered else []
-    return timeline(
-        [item for item in items if item["id"] in shown or item["id"] == selected],
-        every_time=[(item["start"] + item["end"]) / 2 for item in items],
-        found=(min(i["start"] for i in found), max(i["end"] for i in found)) if found else None,
-        selected=selected,
-        links=_links(selected) if selected else [],
-        key="timeline",
-    )
-
-
-@st.cache_resource(max_entries=2)
-def _timeline_items(timeline_digest: str | None) -> list[dict[str, Any]]:
-    """What the timeline shows of every milestone."""
-    weights = graph.influence(cache.lineage())
-    return [
-        {
-            "id": row.id,
-            "short": row.short,
-            "title": row.title,
-            "date": row.date,
-            "start": _decimal_year(row.date, 0),
-            "end": _decimal_year(row.date, 1),
-            "track": row.track,
-            "kind": row.kind,
-            "idea": row.entry["idea"],
-            "runs": row.implementation is not None,
-            "weight": max(
-                weights.get(row.id, 0.0), MIN_RUNNABLE_WEIGHT if row.implementation else 0.0
-            ),
-        }
-        for row in cache.milestones().values()
-    ]
-
-
-def _decimal_year(date: str, end: int) -> float:
-    """The first (`end` 0) or last (1) day that a date can mean, as a year with decimals."""
-    day = date_range(date)[end]
-    return day.year + (day.timetuple().tm_yday - 1) / 366
-
-
-def _links(selected: str) -> list[dict[str, Any]]:
-    """The links of the selected milestone, each from the later milestone to the earlier."""
-    before, after = graph.neighbours(cache.links(), selected)
-    ends = [(selected, step.id, step) for step in before]
-    ends += [(step.id, selected, step) for step in after]
-    return [
-        {"source": later, "target": earlier, "as": step.via, "how": step.how}
-        for later, earlier, step in ends
-    ]
 
 
 def _show_card(row: MilestoneRow) -> None:

@@ -1,0 +1,69 @@
+"""What stands beside the text of a tour's step: a view of its milestone."""
+
+from typing import assert_never
+
+import streamlit as st
+
+from kb import db, graph_paths
+from kb.implementations import Implementation
+from kb.tables import MilestoneRow
+from kb.tours import Step
+from ui import cache, claim_cards, code_view, launch_form, lineage_query, timeline_view
+from ui.claim_status import claim_statuses
+from ui.lineage import lineage as draw_lineage
+
+TIMELINE_HEIGHT = 480  # pixels
+
+
+def show_view(step: Step, row: MilestoneRow, implementation: Implementation | None) -> None:
+    match step.show:
+        case "timeline":
+            show_place(row)
+        case "lineage":
+            _show_lineage(step)
+        case "equations":
+            if implementation:
+                code_view.show_equations(row.entry, implementation)
+        case "claims":
+            _show_claims(step, row, implementation)
+        case _:
+            assert_never(step.show)
+
+
+def show_place(row: MilestoneRow) -> None:
+    """Shows the milestone on the timeline."""
+    timeline_view.draw_timeline(
+        cache.milestones(), row.id, key="tour-timeline", height=TIMELINE_HEIGHT
+    )
+
+
+def _show_lineage(step: Step) -> None:
+    """The paths to another milestone, or else what the milestone is linked to before it."""
+    params = {"show": "before", "depth": "1"} | ({"to": step.to} if step.to else {})
+    query = lineage_query.read_query(step.at, params, cache.milestones())
+    paths = graph_paths.find_paths(cache.lineage(), step.at, step.to, limit=1) if step.to else []
+    roles, _ = lineage_query.milestone_roles(query, cache.lineage(), paths)
+    way = [paths[0].start, *(link.id for link in paths[0].steps)] if paths else []
+    draw_lineage(
+        cache.lineage(),
+        roles,
+        centre=step.at,
+        selected=step.at,
+        opened=(),
+        way=way,
+        key="tour-lineage",
+    )
+
+
+def _show_claims(step: Step, row: MilestoneRow, implementation: Implementation | None) -> None:
+    """The claim that was asked about, or all of the milestone's; and a button to measure them."""
+    asked = step.question.claim if step.question else None
+    claims = [
+        claim
+        for claim in db.claims(cache.engine())
+        if claim.milestone == row.id and asked in (None, claim.id)
+    ]
+    claim_cards.show_claims(claim_statuses(claims))
+    if implementation:
+        st.caption("Measured before, as the card says. A fresh run on this machine:")
+        launch_form.show_quick_button(implementation)
