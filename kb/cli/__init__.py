@@ -26,7 +26,7 @@ GROUPS = {  # a module of this package, and the verbs that it adds
     "queue": ("stop", "pause", "resume", "prioritize"),
     "claims": ("claims", "record", "verify"),
     "backup": ("backup", "restore"),
-    "serve": ("serve",),
+    "serve": ("serve", "mcp"),
 }
 LITERATURE_VERBS = ("import", "imports")
 

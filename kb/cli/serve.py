@@ -1,4 +1,4 @@
-"""The verb serve: replaces this process by the app's server."""
+"""The verbs that serve: the app, to people, and tools, to language models."""
 
 import argparse
 import ipaddress
@@ -47,6 +47,25 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
         action="store_true",
         help="for public display: visitors can't start or stop runs",
     )
+    verb = add_verb(
+        serve_tools,
+        "mcp",
+        "Answer a language model's questions, on standard input and output.",
+        "kb mcp --read-only",
+    )
+    verb.add_argument("--read-only", action="store_true", help="without tools that start runs")
+
+
+def serve_tools(args: argparse.Namespace) -> None:
+    try:
+        from kb.mcp_server import create_server
+    except ImportError:
+        raise RuntimeError(
+            "the Model Context Protocol is spoken by its own package: pip install '.[mcp]'"
+        ) from None
+    from kb.knowledge import KnowledgeBase
+
+    create_server(KnowledgeBase.open(), read_only=args.read_only).run()
 
 
 def serve_app(args: argparse.Namespace) -> None:
