@@ -31,10 +31,12 @@ def show_code(entry: dict[str, Any], implementation: Implementation) -> None:
             _show_section(section, [])
 
 
-def show_equations(entry: dict[str, Any], implementation: Implementation) -> None:
-    """Shows the equations of the story, each beside the section that computes it."""
+def show_equations(
+    entry: dict[str, Any], implementation: Implementation, *, stacked: bool = False
+) -> None:
+    """Shows the equations of the story, each beside the section that computes it, or above it."""
     for section, equations in sections_with_equations(entry, implementation):
-        _show_section(section, equations)
+        _show_section(section, equations, stacked=stacked)
 
 
 def sections_with_equations(
@@ -66,9 +68,12 @@ def split_equations(equation: str) -> list[str]:
     return parts if are_complete else [equation]
 
 
-def _show_section(section: Section, equations: list[str]) -> None:
+def _show_section(section: Section, equations: list[str], *, stacked: bool = False) -> None:
     """Shows a section of the file: its equations and docstring, and beside them the code."""
-    explanation, code = st.columns([4, 5], gap="large")
+    if stacked:
+        explanation, code = st.container(), st.container()
+    else:
+        explanation, code = st.columns([4, 5], gap="large")
     with explanation:
         for equation in equations:
             for part in split_equations(equation):

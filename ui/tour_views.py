@@ -23,7 +23,7 @@ def show_view(step: Step, row: MilestoneRow, implementation: Implementation | No
             _show_lineage(step)
         case "equations":
             if implementation:
-                code_view.show_equations(row.entry, implementation)
+                code_view.show_equations(row.entry, implementation, stacked=True)
         case "claims":
             _show_claims(step, row, implementation)
         case _:

@@ -25,7 +25,6 @@ def show() -> None:
         _show_end(tour)
     else:
         _show_step(tour, number)
-    _show_buttons(tour, number)
 
 
 def _step_number(tour: Tour) -> int:
@@ -65,6 +64,7 @@ def _show_step(tour: Tour, number: int) -> None:
         st.markdown(sanitize_story(step.text))
         navigation.link("milestone", f"More of {row.short}, {row.date[:4]}", id=row.id)
         hides = step.question is not None and guesses.ask(tour, number)
+        _show_buttons(tour, number)
     with right:
         if hides:
             st.caption("What was measured stands here when you have guessed.")
@@ -87,6 +87,7 @@ def _show_end(tour: Tour) -> None:
         st.write(f"{right} of {len(made)} came out as you guessed.")
         for number, step in made:
             _show_guess(tour, number, step)
+    _show_buttons(tour, len(tour.steps) + 1)
     others = [other for other in cache.tours() if other.id != tour.id]
     if others:
         st.subheader("Another way through", anchor=False)

@@ -27,6 +27,7 @@ const FIRST_YEAR = 1936; // of the first era
 const MARGIN = 0.8; // years before the first milestone and after the last
 const FOUND_MARGIN = 1.5; // years around what a search or a filter has found
 const SCALE_BUTTON = "Even years";
+const SCALE_BUTTON_NARROW = "Even";
 const SCALE_TITLE =
   "Give every year the same width: without it, years with more milestones are wider";
 
@@ -196,6 +197,9 @@ class Timeline {
     this.pixelRatio = window.devicePixelRatio || 1;
     const counts = this.milestones.byLane.map((lane) => lane.length);
     this.regions = computeRegions(width, height, counts);
+    this.elements.buttons.get(SCALE_BUTTON).textContent = this.regions.narrow
+      ? SCALE_BUTTON_NARROW
+      : SCALE_BUTTON;
     this.scale.left = this.regions.left;
     this.scale.width = this.regions.plotWidth;
     this.labelFont.set(this.theme.font, this.regions.narrow ? 11.5 : 12.5);
