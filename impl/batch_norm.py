@@ -225,9 +225,7 @@ CLAIMS = (
         because="half of what lies between chance and no errors: the model blows up",
         rival_may_diverge=True, worst=90.0, unit="% test error, both at the same rate",
     ),
-    Identity(
-        claim="scale", measure="scale_gap", tolerance=1e-8, unit="largest relative gap to a W",
-    ),
+    Identity(claim="scale", measure="scale_gap", tolerance=1e-8, unit="largest relative gap"),
 )  # fmt: skip
 
 
@@ -327,10 +325,11 @@ def steps_to_match(chosen: Sequence[Chosen]) -> Iterator[Row]:
         bests = [one.tensors["curve"].amin(1) for one in shallow if one.arm == "standard"]
         _, val, test = min(bests, key=lambda best: float(best[1]))
         for arm in ARMS:
-            tried = [one for one in shallow if one.arm == arm]
-            one = min(tried, key=lambda one: first(one.tensors["curve"], 1, val))
-            steps = first(one.tensors["curve"], 2, test)
-            yield dict(judged=True, net="tuned", arm=arm, seed=seed, lr=one.job["lr"], steps=steps)
+            tried = {one.job["lr"]: one.tensors["curve"] for one in shallow if one.arm == arm}
+            lr = min(tried, key=lambda lr: first(tried[lr], 1, val))
+            steps = first(tried[lr], 2, test)
+            edge: Row = {"at_edge": "lr"} if lr in (min(tried), max(tried)) else {}
+            yield dict(judged=True, net="tuned", arm=arm, seed=seed, lr=lr, steps=steps) | edge
 
 
 def run(cfg: Config, device: torch.device) -> Iterator[Event]:
