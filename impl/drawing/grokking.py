@@ -28,7 +28,7 @@ def accuracies(chosen: Sequence[Chosen]) -> Figure:
     drawn.legend(handles=lines, loc="outside lower center", ncols=2, frameon=False, labelcolor=INK)
     caption = (
         "As in Fig. 1 left: a net knows its own pairs by heart, and long afterwards the others "
-        "come, sooner where it sees more of the table; without weight decay they don't"
+        "come, sooner where it sees more of the table; without weight decay only some of them do"
     )
     return figure("accuracies", drawn, caption)
 
