@@ -79,7 +79,7 @@ def tails(rows: Sequence[Row]) -> Figure:
         )
         ax.plot(steps, [100 * float(row["left"]) for row in mine], "o", color=PALETTE[0],
                 markersize=3, label="LoRA, trained" if first else None)  # fmt: skip
-    ax.set(xlabel="rank", ylabel="% of the change not learnt", ylim=(-3, 100))
+    ax.set(xlabel="rank", ylabel="% of the change not learnt", ylim=(-3, 100), xticks=steps)
     ax.legend(loc="upper right")
     caption = (
         "A linear net that is to change by a random matrix, which has full rank. No rank does "
