@@ -208,7 +208,7 @@ PROTOCOLS += [Protocol(("noise",), {"lr": "lrs"}, select=f"val_few_{name}") for 
 
 
 def better_samples(measure: str, suffix: str, **settings: Any) -> tuple[Comparison, ...]:
-    compare = partial(Comparison, measure=measure, better="lower", **settings,
+    compare = partial(Comparison, measure=measure, better="lower", ours=True, **settings,
                       where={"selected_by": f"val_{measure}"})  # fmt: skip
     many = partial(by_seed, measure=measure, selected_by=f"val_{measure}", arm="noise")
     few = partial(by_seed, measure=f"few_{measure}", selected_by=f"val_few_{measure}")
@@ -216,7 +216,7 @@ def better_samples(measure: str, suffix: str, **settings: Any) -> tuple[Comparis
         compare(claim="noise-beats-mean" + suffix, idea="noise", rival="mean, bound"),
         compare(claim="simple-beats-bound" + suffix, idea="noise", rival="noise, bound"),
         compare(claim="mean-needs-bound" + suffix, idea="mean, bound", rival="mean"),
-        compare(claim="small-steps" + suffix, idea=many, rival=few, where={}, ours=True),
+        compare(claim="small-steps" + suffix, idea=many, rival=few, where={}),
     )
 
 
@@ -311,7 +311,8 @@ def trial(
 
 
 def score(samples: Tensor, val: Tensor, test: Tensor, prefix: str = "") -> Row:
-    of_val, of_test = samples.split([len(val), len(test)])
+    images = samples.nan_to_num(0).clamp(-1, 1)  # as pictures of 8 bits, of which FID is taken
+    of_val, of_test = images.split([len(val), len(test)])
     row: Row = {}
     for name, measure in MEASURES.items():
         row[f"val_{prefix}{name}"] = measure(of_val, val)
