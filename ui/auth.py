@@ -35,7 +35,7 @@ def _is_signed_in() -> bool:
 def launch_hint() -> None:
     """Shows what a visitor who may not start runs sees in place of the button."""
     if _is_read_only():
-        st.caption("This server is read-only: runs can't be started here.")
+        st.caption("This server is read-only. To run it on your own machine:")
     elif st.button("Sign in to run it", icon=":material/login:", key="sign-in"):
         try:
             st.login()

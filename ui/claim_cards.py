@@ -13,7 +13,7 @@ from kb.results import SUPPORTING
 from ui import claim_figures, claim_reasons, format, html_parts, navigation
 from ui.claim_status import ClaimStatus, count_outcomes
 
-OURS_NOTE = "A comparison of ours: another rival or another measure than the paper's."
+OURS_NOTE = "We added this comparison: its rival or its measure is not the paper's."
 
 
 def show_claims(statuses: Sequence[ClaimStatus]) -> None:
@@ -87,7 +87,11 @@ def _notes(status: ClaimStatus) -> Iterator[str]:
         if broken["measured"] is not None:
             measured, baseline = (format.number(broken[name]) for name in ("measured", "baseline"))
             figures = f": {measured} against {baseline}"
-        caught = "so it proves nothing" if broken["verdict"] in SUPPORTING else "as it should be"
+        caught = (
+            "so the verdict above proves nothing"
+            if broken["verdict"] in SUPPORTING
+            else "as it should be"
+        )
         yield f"With the idea taken out{figures}, {broken['verdict']}, {caught}."
     if status.is_from_record:
         block = recorded.block

@@ -22,7 +22,7 @@ ENDS = {
     "reproduced": "The whole interval satisfies the rule: {}.",
     "weaker": "The whole interval is a gain, but not all of it satisfies the rule: {}.",
     "inconclusive": (
-        "Undecided: a part of the interval satisfies the rule ({}), the rest does not. "
+        "Inconclusive: a part of the interval satisfies the rule ({}), the rest does not. "
         "More seeds would make the interval narrower."
     ),
     "not reproduced": "No value in the interval satisfies the rule: {}.",
@@ -68,7 +68,8 @@ def explain(verdict: RunVerdict | None) -> str:
         return f"Undecided: {verdict.note}."
     if verdict.low is None or verdict.high is None:
         repetitions = format_count(verdict.n, "repetition")
-        return f"Undecided: with {repetitions} there is no interval that could be judged."
+        reason = f"with {repetitions} there is no interval to judge"
+        return f"Inconclusive: {reason}; run it with more seeds."
     return f"{_gain(verdict)} {ENDS.get(verdict.verdict, '').format(_need(verdict))}".strip()
 
 

@@ -30,7 +30,7 @@ def show_paths(query: LineageQuery, lineage: "nx.MultiDiGraph", paths: Sequence[
         return
     for index, path in enumerate(paths):
         if len(paths) > 1:
-            name = "Another path" if index else "The path in the smallest steps"
+            name = "Another path" if index else "The path with the shortest steps in time"
             st.markdown(f"**{name}**, {format_count(len(path.steps), 'link')}")
         sentences = describe_path(path, lineage).splitlines()
         if not path.directed:

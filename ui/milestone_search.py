@@ -22,7 +22,7 @@ FACET_TITLES = {
     "track": "Track",
     "kind": "Kind",
     "decade": "Decade",
-    "verdict": "Claims on this machine",
+    "verdict": "Verdicts on this machine",
     "tag": "Tag",
 }
 LISTED_VALUES = 8  # of a facet

@@ -65,5 +65,8 @@ def _show_claims(step: Step, row: MilestoneRow, implementation: Implementation |
     ]
     claim_cards.show_claims(claim_statuses(claims))
     if implementation:
-        st.caption("Measured before, as the card says. A fresh run on this machine:")
+        st.caption(
+            "The card says when and where this was measured; a run on this machine measures it "
+            "again."
+        )
         launch_form.show_quick_button(implementation)

@@ -97,7 +97,7 @@ class Scheduler:
                 if device is None:
                     continue
                 if free_disk_bytes() < MIN_FREE_BYTES:
-                    recorder.set_note(session, run, "waits: the disk is full")
+                    recorder.set_note(session, run, "waits: the disk is full; free some space")
                     return
                 self.launch(session, run, device)
                 if len(runs) == 1:

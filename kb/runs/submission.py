@@ -128,9 +128,7 @@ def _check_request(request: RunRequest, implementation: Implementation) -> None:
         raise ValueError(f"{name} has no preset {request.preset!r}; it has {', '.join(presets)}")
     _check_execution(request)
     if request.options.get("processes", 1) > 1 and not implementation.parallel:
-        raise ValueError(
-            f"{name} isn't written for several processes; one that uses impl.kit.parallel is"
-        )
+        raise ValueError(f"{name} can't be split among several processes; leave out --processes")
 
 
 def _check_execution(request: RunRequest) -> None:

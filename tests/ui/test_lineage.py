@@ -39,7 +39,7 @@ def test_nothing_drawn_overlaps_and_earlier_is_left_of_later(
 def test_a_path_is_told_step_by_step(loaded: Engine) -> None:
     text = page_text(open_page("lineage", id="backprop", to="dropout"))
     assert "From Back" in text
-    assert "The path in the smallest steps" in text
+    assert "The path with the shortest steps in time" in text
     assert "<li>Dropout (2012) builds on" in text
 
 

@@ -14,7 +14,7 @@ def test_the_list_and_an_unknown_tour(loaded: Engine) -> None:
 def test_a_guess_comes_before_the_verdict_and_is_summed_up(loaded: Engine) -> None:
     app = open_page("tour", id="verdicts")
     assert "1 of 6" in page_text(app)
-    assert "stands here when you have guessed" in page_text(app)
+    assert "appears here after your guess" in page_text(app)
     app.radio[0].set_value("no, or nobody can tell").run()
     assert "Measured: **" in page_text(app)
     assert "A net trained with dropout makes fewer test errors" in page_text(app)

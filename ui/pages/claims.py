@@ -40,7 +40,7 @@ def show() -> None:
     _show_launch_button(statuses)
     shown = _filtered(statuses)
     if not shown:
-        st.info("No claim matches these filters. Choose another outcome, paper or device.")
+        st.info("No claim matches these filters. Choose another verdict, paper or device.")
         return
     st.header("Claims by paper", anchor="papers")
     st.markdown("Click a paper to read its claims. [Published against measured](#chart)")
@@ -107,11 +107,11 @@ def _show_tally(statuses: Sequence[ClaimStatus]) -> None:
     sentence = format_outcomes(summary)
     st.html(f'<div class="kb-tally" role="img" aria-label="{sentence}">{segments}</div>')
     st.markdown(
-        f"**{format_count(sum(summary.values()), 'comparison')} of the papers:** {sentence}."
+        f"**{format_count(sum(summary.values()), 'comparison')} that the papers make:** {sentence}."
     )
     others = [
         f"{name}: {format_outcomes(counts)}."
-        for kind, name in (("ours", "Comparisons of ours"), ("identity", "Identities"))
+        for kind, name in (("ours", "Comparisons that we added"), ("identity", "Identities"))
         if (counts := count_outcomes(status for status in statuses if status.kind == kind))
     ]
     measured_here = sum(status.run is not None for status in statuses)
@@ -131,7 +131,7 @@ def _filtered(statuses: Sequence[ClaimStatus]) -> list[ClaimStatus]:
     outcomes = [name for name in OUTCOMES if any(status.outcome == name for status in statuses)]
     papers = list(dict.fromkeys(status.claim.milestone for status in statuses))
     devices = sorted({status.device for status in statuses if status.device})
-    filters = {"verdict": st.pills("Outcome", outcomes, key=_filter_key("verdict", outcomes))}
+    filters = {"verdict": st.pills("Verdict", outcomes, key=_filter_key("verdict", outcomes))}
     columns = st.columns(2)
     filters |= {
         "paper": columns[0].selectbox(

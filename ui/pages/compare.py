@@ -17,11 +17,13 @@ def show() -> None:
     runs = {run.id: run for run in store.latest(cache.engine(), limit=LISTED_RUNS)}
     in_address = [id for id in st.query_params.get("runs", "").split(",") if id]
     if unknown := [id for id in in_address if id not in runs]:
-        st.warning(escape_markdown(f"There is no run with the id {', '.join(unknown)}."))
+        st.warning(
+            escape_markdown(f"Not among the newest {LISTED_RUNS} runs: {', '.join(unknown)}.")
+        )
     if not runs:
         st.info(
             "Here two or more runs stand side by side: what differs in their settings, their "
-            "verdicts, their curves. There are none yet: open a paper and press Run.",
+            "verdicts, their curves. There are none yet: open a paper and press Run it.",
             icon=":material/compare_arrows:",
         )
         navigation.link("search", "Papers with an implementation", q="has:impl")

@@ -113,7 +113,7 @@ def _show_controls(query: LineageQuery, milestones: dict[str, MilestoneRow]) -> 
     with sides:
         _choice_field("show", "Show", SIDES, query.show, SIDE_LABELS)
     with depth:
-        _choice_field("depth", "Links away, at most", DEPTHS, query.depth)
+        _choice_field("depth", "Distance in links, at most", DEPTHS, query.depth)
     with path:
         _milestone_field("to", "Path to", milestones, None)
 

@@ -30,7 +30,8 @@ def show() -> None:
     if not runs:
         st.info(
             "Here your runs will be listed, with their progress and their verdicts; each opens a "
-            "page that moves while it runs. There are none yet: open a paper and press Run.",
+            "page that is drawn anew while it goes on. There are none yet: open a paper and press "
+            "Run it.",
             icon=":material/play_circle:",
         )
         navigation.link("search", "Papers with an implementation", q="has:impl")

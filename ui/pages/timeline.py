@@ -139,4 +139,4 @@ def _show_results(rows: list[MilestoneRow]) -> None:
             navigation.link("timeline", label, **params, at=row.id)
             st.caption(escape_markdown(row.entry["idea"]))
     if len(rows) > LISTED_RESULTS:
-        navigation.link("search", "All results, with the matching text", q=params["q"])
+        navigation.link("search", "All results on the Explore page", q=params["q"])

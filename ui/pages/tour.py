@@ -44,7 +44,10 @@ def _show_list(tours: list[Tour], unknown: str) -> None:
             icon=":material/info:",
         )
         return
-    st.write("The story, walked step by step, with the thing itself beside. You may guess first.")
+    st.write(
+        "The story, step by step, with its evidence beside the text. Some steps ask you to guess "
+        "first."
+    )
     for tour in tours:
         with st.container(border=True):
             st.subheader(escape_markdown(tour.title), anchor=False)
@@ -62,12 +65,12 @@ def _show_step(tour: Tour, number: int) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.markdown(sanitize_story(step.text))
-        navigation.link("milestone", f"More of {row.short}, {row.date[:4]}", id=row.id)
+        navigation.link("milestone", f"More about {row.short}, {row.date[:4]}", id=row.id)
         hides = step.question is not None and guesses.ask(tour, number)
         _show_buttons(tour, number)
     with right:
         if hides:
-            st.caption("What was measured stands here when you have guessed.")
+            st.caption("What was measured appears here after your guess.")
             tour_views.show_place(row)
         else:
             tour_views.show_view(step, row, implementation)

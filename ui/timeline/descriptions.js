@@ -19,7 +19,7 @@ export function describeWindow({ scale, milestones }, margin, isNarrow, isBrief)
     return `${years} · ${format(inside)} of ${total}`;
   }
   const noun = milestones.count === 1 ? "milestone" : "milestones";
-  const widths = isNarrow || !scale.knots.length ? "" : " · fuller years are wider";
+  const widths = isNarrow || !scale.knots.length ? "" : " · years with more are wider";
   return `${years} · ${total} ${noun}${widths}`;
 }
 
@@ -35,7 +35,7 @@ export function legendEntries(arcs, theme, narrow) {
   if (entries.length || narrow) return entries;
   return [
     ["dot filled", "runs here", ""],
-    ["dot", "to read", ""],
+    ["dot", "no code here", ""],
   ];
 }
 
