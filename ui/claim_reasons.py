@@ -65,7 +65,7 @@ def explain(verdict: RunVerdict | None) -> str:
     if verdict.kind == "identity":
         return _explain_identity(verdict)
     if verdict.verdict == "inconclusive" and has_decisive_note(verdict):
-        return f"Undecided: {verdict.note}."
+        return f"Inconclusive: {verdict.note}."
     if verdict.low is None or verdict.high is None:
         repetitions = format_count(verdict.n, "repetition")
         reason = f"with {repetitions} there is no interval to judge"

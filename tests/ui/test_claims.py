@@ -77,7 +77,7 @@ def test_every_implementation_has_two_different_names(name: str) -> None:
         ("reproduced", {}, "The whole interval satisfies the rule: a gain of at least 0.125."),
         ("weaker", {"low": 0.1}, "not all of it satisfies the rule: a gain of at least 0.125."),
         ("inconclusive", {"low": -1.0}, "Inconclusive: a part of the interval satisfies the rule"),
-        ("inconclusive", {"note": "the rival diverged"}, "Undecided: the rival diverged."),
+        ("inconclusive", {"note": "the rival diverged"}, "Inconclusive: the rival diverged."),
         ("inconclusive", {"low": None, "high": None, "n": 1}, "with 1 repetition there is no"),
         ("not measured", {"measured": None, "note": "no data"}, "Not measured: no data."),
         (
