@@ -25,7 +25,6 @@ ASKED = {
     "/lineage?id=alexnet&depth=all": "The lineage of AlexNet",
     "/search": "Explore",
     "/search?q=track:hardware": "Explore",
-    "/search?q=network": "Explore",
     "/search?in=sql": "Explore",
     "/claims": "Claims",
     "/claims?paper=dropout": "Claims",

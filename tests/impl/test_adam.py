@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from impl.adam import BROKEN, SMOKE, TINY, Adam, check, correct_bias, measure_steps, run, step_bound
 from impl.kit.bag_of_words import documents
 from impl.kit.broken import take_out
-from impl.kit.fitting import minimize
+from impl.kit.descent import update
 from impl.kit.gaussian_vae import VAE
 from impl.kit.selection import at_setting, best
 from impl.kit.step_sizes import bursts, step_sizes
@@ -28,7 +28,7 @@ def train(optimizer_class: Any, **settings: Any) -> torch.Tensor:
     x, y = torch.randn(40, 6).double(), torch.randint(3, (40,))
     optimizer = optimizer_class(net.parameters(), **settings)
     for _ in range(50):
-        minimize(F.cross_entropy(net(x), y), optimizer)
+        update(F.cross_entropy(net(x), y), optimizer)
     return nn.utils.parameters_to_vector(net.parameters()).detach()
 
 

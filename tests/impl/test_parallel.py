@@ -104,7 +104,7 @@ def test_a_failure_of_any_of_them_is_told(loaded: Engine) -> None:
 
 
 def test_what_is_not_written_for_it_says_so(loaded: Engine) -> None:
-    with pytest.raises(ValueError, match="isn't written for several processes"):
+    with pytest.raises(ValueError, match="can't be split among several processes"):
         submission.submit(loaded, "two_rings", "smoke", options={"processes": 2})
 
 

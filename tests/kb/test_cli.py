@@ -41,6 +41,7 @@ VERBS = [
     "backup",
     "restore",
     "serve",
+    "mcp",
 ]
 
 RUN_KEYS = (

@@ -11,6 +11,7 @@ from kb import db, loader, paths
 from kb.knowledge import KnowledgeBase
 from kb.mcp_server import create_server
 from kb.runs import polling
+from tests.asynchronous import run_to_end
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def ask(kb: KnowledgeBase, tool: str, **arguments: Any) -> Any:
             result = await client.call_tool(tool, arguments)
             return result.content[0].text if result.is_error else result.structured_content
 
-    return asyncio.run(call())
+    return run_to_end(call())
 
 
 def test_every_tool_says_what_it_is_for_and_what_it_takes(knowledge: KnowledgeBase) -> None:
@@ -36,7 +37,7 @@ def test_every_tool_says_what_it_is_for_and_what_it_takes(knowledge: KnowledgeBa
         async with Client(create_server(knowledge, read_only=read_only)) as client:
             return {tool.name: tool for tool in (await client.list_tools()).tools}
 
-    reading, all_tools = asyncio.run(tools(True)), asyncio.run(tools(False))
+    reading, all_tools = run_to_end(tools(True)), run_to_end(tools(False))
     assert set(all_tools) - set(reading) == {"start_run", "run_state", "stop_run"}
     for tool in all_tools.values():
         assert tool.description and tool.input_schema["properties"], tool.name
@@ -77,7 +78,7 @@ def test_a_run_is_started_and_followed() -> None:
             await asyncio.to_thread(lambda: list(polling.watch(kb.engine, id)))
             return (await client.call_tool("run_state", {"run": id})).structured_content
 
-    state = asyncio.run(run())
+    state = run_to_end(run())
     assert state["status"] == "succeeded" and state["done"] == state["total"]
     assert {verdict["claim"] for verdict in state["verdicts"]} >= {"convergence", "xor"}
 

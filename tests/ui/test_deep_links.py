@@ -1,10 +1,10 @@
 """The script that tells a page where its server is, and what goes through unchanged."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
+from tests.asynchronous import run_to_end
 from ui.asgi import Message, Receive, Send
 from ui.deep_links import DeepLinks
 
@@ -32,7 +32,7 @@ def answer(headers: list[tuple[bytes, bytes]], kind: bytes, parts: list[bytes]) 
         return {"type": "http.request"}
 
     scope = {"type": "http", "path": "/lineage", "headers": headers}
-    asyncio.run(DeepLinks(application)(scope, receive, send))
+    run_to_end(DeepLinks(application)(scope, receive, send))
     return seen[0], sent
 
 

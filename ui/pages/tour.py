@@ -50,7 +50,7 @@ def _show_list(tours: list[Tour], unknown: str) -> None:
     )
     for tour in tours:
         with st.container(border=True):
-            st.subheader(escape_markdown(tour.title), anchor=False)
+            st.header(escape_markdown(tour.title), anchor=False)
             st.write(escape_markdown(tour.about))
             count = format_count(len(tour.steps), "step")
             navigation.link("tour", f"Begin: {count}", icon=":material/arrow_forward:", id=tour.id)
@@ -93,7 +93,7 @@ def _show_end(tour: Tour) -> None:
     _show_buttons(tour, len(tour.steps) + 1)
     others = [other for other in cache.tours() if other.id != tour.id]
     if others:
-        st.subheader("Another way through", anchor=False)
+        st.header("Another way through", anchor=False)
     for other in others:
         navigation.link("tour", other.title, id=other.id)
 
