@@ -12,10 +12,9 @@ READY := .venv/.ready
 app: $(READY)
 	@exec $(BIN)/kb serve
 
-# Three processes, each with one thread: on two cores, since many tests wait for a browser or a run.
-# The tests of a file share fixtures, so they stay together.
+# Two processes, each with one thread; the tests of a file share fixtures, so they stay together.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
 check: $(READY)
 	$(BIN)/ruff format --check .

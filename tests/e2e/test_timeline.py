@@ -81,11 +81,14 @@ def test_a_search_zooms_to_what_it_finds_and_back(page: Page, timeline: Locator)
     field = page.get_by_role("textbox", name="Search the timeline")
     field.fill("track:data year:2012..2016")
     field.press("Enter")
+    expect(page.get_by_role("link", name=re.compile("Flickr30k|COCO|SQuAD")).first).to_be_visible()
+    expect(timeline).to_have_count(1)  # the one that had the whole width has gone
     first, last = wait_until_moved(timeline, everything)
     assert 2009 < first < 2012.5 and 2016 < last < 2019
-    expect(page.get_by_role("link", name=re.compile("Flickr30k|COCO|SQuAD")).first).to_be_visible()
     field.fill("")
     field.press("Enter")
+    expect(page.get_by_role("link", name=re.compile("Flickr30k|COCO"))).to_have_count(0)
+    expect(timeline).to_have_count(1)
     expect(timeline).to_have_attribute("data-from", f"{everything[0]:.3f}")
 
 
