@@ -305,12 +305,14 @@ def milestone(engine: Engine, id: str) -> MilestoneRow | None:
         return session.get(MilestoneRow, id)
 
 
-def claims(engine: Engine) -> list[ClaimRow]:
-    """Every claim of the timeline, by the date of its milestone."""
+def claims(engine: Engine, milestone: str | None = None) -> list[ClaimRow]:
+    """Every claim of the timeline, by the date of its milestone; or those of one milestone."""
     with Session(engine) as session:
         query = (
             select(ClaimRow)
             .join(MilestoneRow, col(MilestoneRow.id) == ClaimRow.milestone)
             .order_by(col(MilestoneRow.first), col(ClaimRow.milestone), col(ClaimRow.position))
         )
+        if milestone is not None:
+            query = query.where(ClaimRow.milestone == milestone)
         return list(session.exec(query))

@@ -44,6 +44,11 @@ class Path:
     steps: tuple[Step, ...]
     directed: bool
 
+    @property
+    def ids(self) -> list[str]:
+        """The milestones on it, from the first to the last."""
+        return [self.start, *(step.id for step in self.steps)]
+
 
 def find_paths(graph: "nx.MultiDiGraph", a: str, b: str, limit: int = 3) -> list[Path]:
     """At most `limit` ways on which `a` led to `b` or `b` to `a`, the best first.

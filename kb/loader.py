@@ -82,14 +82,8 @@ class _Checker:
     def add_problem(
         self, path: ValuePath, message: str, *, at_key: bool = False, level: str = "error"
     ) -> None:
-        """Adds a problem with the value at `path`, or with its key.
-
-        A value that is missing is reported at the list or mapping that should contain it.
-        """
-        places = self.document.keys if at_key else self.document.places
-        while path and path not in places:
-            path = path[:-1]
-        line, column = places.get(path) or self.document.places.get(path, (1, 1))
+        """Adds a problem with the value at `path`, or with its key."""
+        line, column = self.document.place(path, at_key=at_key)
         if path and path[0] in self.draft_positions:
             level = "draft"
         self.problems.append(Problem(self.file, line, column, message, level))

@@ -112,7 +112,7 @@ class Tools:
     def claims(self, id: Id) -> dict[str, Any]:
         """The claims of a milestone: published figures, recorded verdicts and measurements."""
         graph.require_known(self.kb.graph, id)
-        rows = [row for row in db.claims(self.kb.engine) if row.milestone == id]
+        rows = db.claims(self.kb.engine, id)
         recorded = {item.claim.id: item for item in results.recorded_verdicts(rows)}
         return {"claims": [_describe_claim(row, recorded.get(row.id)) for row in rows]}
 

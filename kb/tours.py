@@ -80,10 +80,7 @@ class _Reader:
         self.problems = list(document.problems)
 
     def add_problem(self, path: ValuePath, message: str) -> None:
-        while path and path not in self.document.places:
-            path = path[:-1]
-        line, column = self.document.places.get(path, (1, 1))
-        self.problems.append(Problem(self.file, line, column, message))
+        self.problems.append(Problem(self.file, *self.document.place(path), message))
 
     def read(self) -> list[Tour]:
         if not isinstance(self.document.value, list):

@@ -60,6 +60,16 @@ class Document:
     keys: dict[ValuePath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    def place(self, path: ValuePath, *, at_key: bool = False) -> Place:
+        """Where the value at `path` is, or its key.
+
+        A value that is missing is at the list or mapping that should contain it.
+        """
+        places = self.keys if at_key else self.places
+        while path and path not in places:
+            path = path[:-1]
+        return places.get(path) or self.places.get(path, (1, 1))
+
 
 class _Abort(Exception):
     """Reading can't continue."""

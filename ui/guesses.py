@@ -58,11 +58,8 @@ def outcome_of(step: Step) -> str:
 
 def status_of(step: Step) -> ClaimStatus | None:
     """The claim that is asked about, with its verdict on this machine or in the record."""
-    claims = [
-        claim
-        for claim in db.claims(cache.engine())
-        if step.question and (claim.milestone, claim.id) == (step.at, step.question.claim)
-    ]
+    asked = step.question.claim if step.question else None
+    claims = [claim for claim in db.claims(cache.engine(), step.at) if claim.id == asked]
     return claim_statuses(claims)[0] if claims else None
 
 

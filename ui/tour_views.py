@@ -43,14 +43,13 @@ def _show_lineage(step: Step) -> None:
     query = lineage_query.read_query(step.at, params, cache.milestones())
     paths = graph_paths.find_paths(cache.lineage(), step.at, step.to, limit=1) if step.to else []
     roles, _ = lineage_query.milestone_roles(query, cache.lineage(), paths)
-    way = [paths[0].start, *(link.id for link in paths[0].steps)] if paths else []
     draw_lineage(
         cache.lineage(),
         roles,
         centre=step.at,
         selected=step.at,
         opened=(),
-        way=way,
+        way=paths[0].ids if paths else (),
         key="tour-lineage",
     )
 
@@ -58,11 +57,7 @@ def _show_lineage(step: Step) -> None:
 def _show_claims(step: Step, row: MilestoneRow, implementation: Implementation | None) -> None:
     """The claim that was asked about, or all of the milestone's; and a button to measure them."""
     asked = step.question.claim if step.question else None
-    claims = [
-        claim
-        for claim in db.claims(cache.engine())
-        if claim.milestone == row.id and asked in (None, claim.id)
-    ]
+    claims = [claim for claim in db.claims(cache.engine(), row.id) if asked in (None, claim.id)]
     claim_cards.show_claims(claim_statuses(claims))
     if implementation:
         st.caption(

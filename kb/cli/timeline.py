@@ -89,21 +89,21 @@ def check_timeline(args: argparse.Namespace) -> int:
 
     file = args.file or paths.TIMELINE
     timeline = loader.read_timeline(file, strict=args.strict)
-    # What is wrong with the timeline may be all that is wrong with its tours.
-    milestones = timeline.milestones
-    entries = {m.id: m.model_dump(mode="json", by_alias=True) for m in milestones}
-    found = None if timeline.errors else tours.read_tours(tours.file_beside(file), entries)
-    problems = [*timeline.problems, *(found.problems if found else ())]
+    found = tours.Tours((), ())
+    if not timeline.errors:  # they may be all that is wrong with the tours
+        entries = {m.id: m.model_dump(mode="json", by_alias=True) for m in timeline.milestones}
+        found = tours.read_tours(tours.file_beside(file), entries)
+    problems = [*timeline.problems, *found.problems]
     if args.json:
         shell.print_json([dataclasses.asdict(problem) for problem in problems], ensure_ascii=True)
     else:
         for problem in problems:
             print(problem)
-        if found and not found.problems:
-            count = format_count(len(milestones), "milestone")
+        if not (timeline.errors or found.problems):
+            count = format_count(len(timeline.milestones), "milestone")
             also = f" and {format_count(len(found.tours), 'tour')}" if found.tours else ""
             print(f"{file}: {count}{also}, no errors")
-    return 1 if timeline.errors or timeline.drafts or (found and found.problems) else 0
+    return 1 if timeline.errors or timeline.drafts or found.problems else 0
 
 
 def _check_database(args: argparse.Namespace) -> int:

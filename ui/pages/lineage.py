@@ -172,14 +172,13 @@ def _show_picture(query: LineageQuery, lineage: "nx.MultiDiGraph", paths: Sequen
             f"Only the nearest {len(roles)} are drawn; {left_out} are farther away. With fewer "
             "links away, all are drawn."
         )
-    way = [paths[0].start, *(step.id for step in paths[0].steps)] if paths else []
     acted = draw_lineage(
         lineage,
         roles,
         centre=query.id,
         selected=query.selected,
         opened=query.open,
-        way=way,
+        way=paths[0].ids if paths else (),
         key="lineage",
     )
     st.caption(

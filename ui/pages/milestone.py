@@ -47,7 +47,7 @@ def show() -> None:
         return
     entry = row.entry
     implementation = implementations.read(row.implementation) if row.implementation else None
-    claims = [claim for claim in db.claims(cache.engine()) if claim.milestone == row.id]
+    claims = db.claims(cache.engine(), row.id)
     statuses = claim_statuses(claims)
     st.set_page_config(page_title=f"{row.short}, {row.date[:4]}")
     _show_title(row)

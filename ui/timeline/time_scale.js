@@ -3,6 +3,8 @@
 // A position is a year on a scale where crowded years are wider (density.py). Views are stretches
 // of positions, so that zooming and moving are even on the screen.
 
+import { lowerBound } from "./milestones.js";
+
 const MIN_SPAN = 0.3; // positions in the window when zoomed in as far as it goes
 const TIME_CONSTANT_MS = 75; // of the movement towards the target
 const TICK_MONTHS = [1, 3, 6, 12, 24, 60, 120];
@@ -181,9 +183,9 @@ export class TimeScale {
 // Between the points it is linear, outside it goes on with the same distance as at the end.
 function interpolate(points, from, to, value) {
   if (!points.length) return value;
-  let high = points.findIndex((point) => point[from] > value);
-  if (high === 0) return value + points[0][to] - points[0][from];
-  if (high < 0) return value + points.at(-1)[to] - points.at(-1)[from];
+  const high = lowerBound(points, value, (point) => point[from]);
+  const end = high === 0 ? points[0] : points[high] ? null : points.at(-1);
+  if (end) return value + end[to] - end[from];
   const [before, after] = [points[high - 1], points[high]];
   const share = (value - before[from]) / (after[from] - before[from]);
   return before[to] + share * (after[to] - before[to]);

@@ -99,7 +99,6 @@ class Timeline {
       const end = eras[i + 1]?.start ?? null;
       return { ...era, end, to: end ?? this.scale.domain.to };
     });
-    this.rowCount = null; // levels are assigned when the size is known
     this.drawing.clear();
     this.hovered = null;
     this.focused = this.milestones.byId.get(this.focused?.id) ?? null;
@@ -110,7 +109,7 @@ class Timeline {
   _applyScale() {
     this.scale.setKnots(this.isEven ? [] : this.positions);
     this.milestones.place((year) => this.scale.position(year));
-    this.rowCount = null; // levels are assigned anew
+    this.rowCount = null; // levels are assigned anew, when the size is known
   }
 
   _setEven(isEven) {
