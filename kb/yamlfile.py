@@ -24,6 +24,8 @@ MAX_CHARACTERS = 50_000  # of one text; the longest story has 3,000
 SPECIAL = {"": None, "~": None, "null": None, "true": True, "false": False}
 INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+# What YAML 1.1 and 1.2 read differently: 08 and 1e3 are texts to one of them, 010 is eight to one.
+AMBIGUOUS = re.compile(r"[-+]?(0[0-9].*|[0-9]+[eE].*|.*[eE][0-9]+)")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?")
 # Characters that control a terminal, turn the direction of writing, or can't be seen at all.
 HIDDEN = re.compile(
@@ -237,6 +239,12 @@ class _Builder:
             if math.isinf(number):
                 self._add_problem(
                     f"{text[:40]} is too large for a number; is a digit wrong?", place
+                )
+            elif AMBIGUOUS.fullmatch(text):
+                self._add_problem(
+                    f"{text[:40]} is a number to some programs and a text to others: "
+                    f'write {number}, or "{text[:40]}" for a text',
+                    place,
                 )
             return number
         if DATE.fullmatch(text):

@@ -36,6 +36,13 @@ def read(tmp_path: Path, text: str | bytes) -> yamlfile.Document:
         ("{a: " * 100_000, (1, 49), "nested more than"),
         ("a: " + "[" * 11 + "]" * 11 + "x", (1, 26), "not YAML"),
         ("a: 1e999", (1, 4), "1e999 is too large for a number"),
+        (
+            "a: 08",
+            (1, 4),
+            '08 is a number to some programs and a text to others: write 8.0, or "08"',
+        ),
+        ("a: [1e3]", (1, 5), 'write 1000.0, or "1e3" for a text'),
+        ("a: 6.6e25", (1, 4), "write 6.6e+25"),
         ("a: [x, -9e9999]", (1, 8), "too large for a number"),
         ('a: "\\e[2J"', (1, 4), "U+001B (a control character) can't be seen"),
         ('a: 1\n"\\a": 2', (2, 1), "U+0007"),
