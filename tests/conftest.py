@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -57,11 +58,22 @@ def engine(home: Path) -> Engine:
     return db.open_database()
 
 
+@pytest.fixture(scope="session")
+def loaded_file(tmp_path_factory: pytest.TempPathFactory, timeline: loader.Timeline) -> Path:
+    """A database with the project's timeline in it, to be copied."""
+    file = tmp_path_factory.mktemp("loaded") / "kb.sqlite3"
+    engine = db.open_database(file)
+    db.load_timeline(engine, timeline.milestones, paths.TIMELINE)
+    engine.dispose()  # all of it is in the file then
+    return file
+
+
 @pytest.fixture
-def loaded(engine: Engine, timeline: loader.Timeline) -> Engine:
-    """A database with the project's timeline in it."""
-    db.load_timeline(engine, timeline.milestones)
-    return engine
+def loaded(home: Path, loaded_file: Path) -> Engine:
+    """A database with the project's timeline in it; the shell and the app needn't load it."""
+    home.mkdir(exist_ok=True)
+    shutil.copy(loaded_file, home / "kb.sqlite3")
+    return db.open_database()
 
 
 @pytest.fixture

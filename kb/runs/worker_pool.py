@@ -12,7 +12,7 @@ from sqlmodel import Session, delete
 from kb.runs.processes import Worker
 from kb.tables import Device
 
-SPARE_DELAY_SECONDS = 3.0  # a run has the machine to itself before the next spare worker starts
+SPARE_DELAY_SECONDS = 10.0  # a run has the machine to itself before the next spare worker starts
 FAILED_START_DELAY_SECONDS = 10.0  # before a worker is started after one that couldn't
 
 log = logging.getLogger(__name__)

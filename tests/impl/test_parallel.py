@@ -72,10 +72,10 @@ def test_two_processes_learn_what_one_does() -> None:
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("name", ["resnet", "alexnet"])
-def test_a_run_of_several_processes_is_recorded_once(loaded: Engine, name: str) -> None:
+def test_a_run_of_several_processes_is_recorded_once(loaded: Engine) -> None:
     alone, together = submission.submit_all(
-        loaded, [RunRequest(name, "smoke", device="cpu", options={"processes": n}) for n in (1, 2)]
+        loaded,
+        [RunRequest("alexnet", "smoke", device="cpu", options={"processes": n}) for n in (1, 2)],
     )
     one, two = (
         list(polling.watch(loaded, run_id, interval=0.05))[-1] for run_id in (alone, together)

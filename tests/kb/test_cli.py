@@ -14,6 +14,8 @@ from kb import cli, paths
 from kb.cli import claims as claims_verbs
 from tests.kb.shell import printed, run_kb
 
+pytestmark = pytest.mark.usefixtures("loaded")  # so that no command reads the timeline
+
 VERBS = [
     "check",
     "load",

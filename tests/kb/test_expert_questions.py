@@ -4,13 +4,13 @@ import networkx as nx
 import pytest
 from sqlalchemy import Engine
 
-from kb import db, graph, graph_paths, loader, paths
+from kb import db, graph, graph_paths, loader
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def engine(tmp_path_factory: pytest.TempPathFactory, timeline: loader.Timeline) -> Engine:
     engine = db.open_database(tmp_path_factory.mktemp("expert") / "kb.sqlite3")
-    db.load_timeline(engine, loader.read_timeline(paths.TIMELINE).milestones)
+    db.load_timeline(engine, timeline.milestones)
     return engine
 
 

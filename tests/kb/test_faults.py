@@ -27,7 +27,7 @@ from tests.kb.run_processes import (
     wait_for_end,
 )
 
-SHORT = {"data": "digits", "H": 32, "updates": 300, "seeds": 2}  # seconds; a figure at its end
+SHORT = {"data": "digits", "H": 32, "updates": 100, "seeds": 2}  # seconds; a figure at its end
 OLD_CLOCK = """
 import os, time
 now = time.time

@@ -18,19 +18,20 @@ from tests.kb.run_processes import Until, is_alive
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Its one supervisor executes the runs of all tests, and after them another."""
     checkout = Checkout(tmp_path_factory.mktemp("checkout"))
     checkout.create()
     yield checkout
+    assert checkout.run("good")["status"] == "succeeded"
     end_processes_of(checkout.home)
 
 
 @pytest.fixture(autouse=True)
 def unharmed(checkout: Checkout) -> Iterator[None]:
-    """After each test the same supervisor executes another run, and the database is intact."""
+    """After each test the supervisor has reported no error, and the database is intact."""
     log = checkout.home / "supervisor.log"
     before = log.read_text() if log.exists() else ""
     yield
-    assert checkout.run("good")["status"] == "succeeded"
     assert checkout.query("PRAGMA integrity_check") == "ok"
     written = log.read_text().removeprefix(before)
     assert "Traceback" not in written, written[-3000:]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from kb import db, loader, paths
+from kb import db, loader
 from kb.knowledge import KnowledgeBase
 from kb.mcp_server import create_server
 from kb.runs import polling
@@ -15,9 +15,9 @@ from tests.asynchronous import run_to_end
 
 
 @pytest.fixture(scope="module")
-def knowledge(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
+def knowledge(tmp_path_factory: pytest.TempPathFactory, timeline: loader.Timeline) -> KnowledgeBase:
     file: Path = tmp_path_factory.mktemp("mcp") / "kb.sqlite3"
-    db.load_timeline(db.open_database(file), loader.read_timeline(paths.TIMELINE).milestones)
+    db.load_timeline(db.open_database(file), timeline.milestones)
     return KnowledgeBase.open(file)
 
 

@@ -16,9 +16,9 @@ ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELEC
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def database(tmp_path_factory: pytest.TempPathFactory, timeline: loader.Timeline) -> Path:
     path = tmp_path_factory.mktemp("sql") / "a folder? with #%20 in its name.sqlite3"
-    db.load_timeline(db.open_database(path), loader.read_timeline(paths.TIMELINE).milestones)
+    db.load_timeline(db.open_database(path), timeline.milestones)
     return path
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kb import loader, paths
+from kb import loader
 from kb.tours import file_beside, read_tours
 
 ENTRIES: dict[str, dict[str, Any]] = {
@@ -16,8 +16,7 @@ STEP = "    - {at: backprop, title: T, text: t, show: claims}\n"
 TOUR = f"- id: a\n  title: A\n  about: b\n  steps:\n{STEP}"
 
 
-def test_the_projects_own_tours_are_whole() -> None:
-    timeline = loader.read_timeline(paths.TIMELINE)
+def test_the_projects_own_tours_are_whole(timeline: loader.Timeline) -> None:
     entries = {m.id: m.model_dump(mode="json", by_alias=True) for m in timeline.milestones}
     found = read_tours(file_beside(), entries)
     assert found.problems == ()
