@@ -20,8 +20,8 @@ AT_LEAST_ONE = ("batch", "every", "log_every")
 RATE = re.compile(r"(^|_)(lrs?|rates?)(_|$)")
 SHARE = re.compile(r"^(p_|keep)|^(corruption|fraction)$|(^|_)momentum$")
 RULES = (
-    f"seeds are 1 to {MAX_SEEDS:,}, a seed is 0 to {MAX_SEED:,}, counts and sizes are not "
-    "negative, learning rates neither, probabilities are 0 to 1, and all numbers are finite"
+    f"seeds are 1 to {MAX_SEEDS:,}, a seed is 0 to {MAX_SEED:,}, counts, sizes and learning "
+    "rates are not negative, probabilities are 0 to 1, and all numbers are finite"
 )
 
 

@@ -67,8 +67,8 @@ def explain(verdict: RunVerdict | None) -> str:
     if verdict.verdict == "inconclusive" and has_decisive_note(verdict):
         return f"Inconclusive: {verdict.note}."
     if verdict.low is None or verdict.high is None:
-        repetitions = format_count(verdict.n, "repetition")
-        reason = f"with {repetitions} there is no interval to judge"
+        seeds = format_count(verdict.n, "seed")
+        reason = f"with {seeds} there is no interval to judge"
         return f"Inconclusive: {reason}; run it with more seeds."
     return f"{_gain(verdict)} {ENDS.get(verdict.verdict, '').format(_need(verdict))}".strip()
 

@@ -70,7 +70,7 @@ def show_losses(lineage: "nx.MultiDiGraph", row: MilestoneRow) -> None:
         milestones = format_count(len(ids), "milestone")
         st.write(f"{milestones} would have lost every line of descent:")
         _show_links(ids, start=row.id)
-    st.write("Of their lines to earlier milestones these would have lost, the nearest first:")
+    st.write("What its descendants would lose of their lines to earlier milestones, nearest first:")
     show_list = functools.partial(_show_loss_list, start=row.id)
     html_parts.show_with_rest(losses, LISTED_LOSSES, show_list)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kb.cli import shell
-from kb.formatting import format_count, format_table
+from kb.formatting import format_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -67,8 +67,7 @@ def _revive_supervisor(engine: "Engine") -> None:
         print(f"runs wait, and no supervisor can be started: {error}", file=sys.stderr)
         return
     if count:
-        runs = format_count(count, "run")
-        print(f"{runs} had no supervisor any more; a new one was started", file=sys.stderr)
+        print(polling.restart_message(count), file=sys.stderr)
 
 
 def _run_cells(engine: "Engine", run: "Run") -> tuple[str, ...]:

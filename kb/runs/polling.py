@@ -11,6 +11,7 @@ from sqlalchemy import Engine, func
 from sqlmodel import Session, col, select
 
 from kb import paths
+from kb.formatting import format_count
 from kb.runs import launcher, store
 from kb.tables import Device, Request, Run
 
@@ -59,6 +60,11 @@ def revive(engine: Engine) -> int:
     if not count or not launcher.ensure_supervisor():
         return 0
     return int(count) if time.time() - oldest > STARTING_SECONDS else 0
+
+
+def restart_message(count: int) -> str:
+    """What `revive` has done, for whoever looks at runs."""
+    return f"{format_count(count, 'run')} had no supervisor any more; a new one was started"
 
 
 def waiting_reason(engine: Engine, run: Run) -> str:

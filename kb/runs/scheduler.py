@@ -57,9 +57,9 @@ class Scheduler:
     @staticmethod
     def _cancel(run: Run, active: ActiveRun | None) -> None:
         if active:
-            active.stop("cancelled", "cancelled while it ran")
+            active.stop("cancelled", "stopped while it ran")
         elif run.status in ("queued", "paused"):
-            recorder.end_run(run, "cancelled", "cancelled before it started")
+            recorder.end_run(run, "cancelled", "stopped before it started")
 
     @staticmethod
     def _pause(run: Run, active: ActiveRun | None) -> None:

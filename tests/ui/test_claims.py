@@ -78,7 +78,7 @@ def test_every_implementation_has_two_different_names(name: str) -> None:
         ("weaker", {"low": 0.1}, "not all of it satisfies the rule: a gain of at least 0.125."),
         ("inconclusive", {"low": -1.0}, "Inconclusive: a part of the interval satisfies the rule"),
         ("inconclusive", {"note": "the rival diverged"}, "Inconclusive: the rival diverged."),
-        ("inconclusive", {"low": None, "high": None, "n": 1}, "with 1 repetition there is no"),
+        ("inconclusive", {"low": None, "high": None, "n": 1}, "with 1 seed there is no"),
         ("not measured", {"measured": None, "note": "no data"}, "Not measured: no data."),
         (
             "holds",

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from kb.tables import Run
 from tests.ui.pages import SECONDS, draw, open_page, page_text
+from ui import queue_watch
 
 
 def change_run(engine: Engine, run_id: str, **fields: Any) -> None:
@@ -26,6 +27,27 @@ def change_run(engine: Engine, run_id: str, **fields: Any) -> None:
 def html_with(css_class: str, app: AppTest) -> list[str]:
     """The pieces of HTML on the page that have an element of this class."""
     return [html for html in page_text(app).split("\n") if css_class in html]
+
+
+def test_the_list_says_that_a_supervisor_was_missing(a_run: str) -> None:
+    assert "supervisor" not in page_text(open_page("runs"))
+    queue_watch.remember(2)
+    try:
+        text = page_text(open_page("runs"))
+    finally:
+        queue_watch.restarts.clear()
+    assert "2 runs had no supervisor any more; a new one was started, just now" in text
+
+
+def test_a_run_that_went_on_says_so(loaded: Engine, a_run: str) -> None:
+    change_run(loaded, a_run, attempts=2)
+    assert "started 2 times: its supervisor had ended" in page_text(
+        open_page("run", id=a_run)
+    ).replace("\\", "")
+    change_run(loaded, a_run, cluster="auto")
+    assert "started 2 times: nodes were lost" in page_text(open_page("run", id=a_run)).replace(
+        "\\", ""
+    )
 
 
 def test_a_run_that_failed_shows_why(a_run: str) -> None:

@@ -56,7 +56,8 @@ def _show_title(run: Run, paper: MilestoneRow | None) -> None:
         navigation.link("milestone", paper.title, id=paper.id)
     changes = "".join(f", {name}={value}" for name, value in run.changes.items())
     cluster = f", on the cluster at {run.cluster}" if run.cluster else ""
-    restarts = f", started {run.attempts} times: nodes were lost" if run.attempts > 1 else ""
+    lost = "nodes were lost" if run.cluster else "its supervisor had ended"
+    restarts = f", started {run.attempts} times: {lost}" if run.attempts > 1 else ""
     st.caption(escape_markdown(f"run {run.id}{changes}{cluster}{restarts}"))
 
 

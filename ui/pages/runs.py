@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from kb.runs import store
+from kb.runs import polling, store
 from kb.tables import Run
-from ui import cache, format, html_parts, navigation, run_status
+from ui import cache, format, html_parts, navigation, queue_watch, run_status
 from ui.escape import escape_markdown
 
 LISTED_RUNS = 100
@@ -17,6 +17,8 @@ def show() -> None:
     runs = store.latest(cache.engine(), limit=LISTED_RUNS)
     ids = [run.id for run in runs]
     active = _active_ids(runs)
+    if restart := queue_watch.recent_restart():
+        st.caption(f"{polling.restart_message(restart.runs)}, {format.age(restart.at)}.")
     if len(runs) > 1:
         navigation.link("compare", "Compare runs", runs=",".join(ids[:2]))
     # The container keeps the place of the fragment. Where a refresh begins before the page was

@@ -55,7 +55,7 @@ def describe_table(source: TextSource) -> str:
             f"is {FORMS}"
         )
     return (
-        f"{source.path} is none of the forms that can be read: {FORMS}; "
+        f"{source.path} has none of the formats that can be read: {FORMS}; "
         "the first line of CSV names its columns, `title` among them"
     )
 
@@ -80,7 +80,7 @@ def _detect_json_format(source: TextSource, start: str) -> str:
     if keys and "title" not in assign_names(keys, source.columns):
         shown = ", ".join(sorted(keys, key=normalize)[:MAX_KEYS])
         raise Unreadable(
-            f"{source.path} is JSON of no known form: its records have {shown}, and no title. "
+            f"{source.path} is JSON of no known format: its records have {shown}, and no title. "
             f"If one of them is it, name it: --map title=KEY. What can be read is {FORMS}"
         )
     return "json"
