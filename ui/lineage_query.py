@@ -2,7 +2,7 @@
 
 `?id=dropout&show=before&depth=2` asks for the lineage of one milestone, `?id=backprop&to=alexnet`
 for the paths between two. `open` lists the milestones whose neighbours are shown as well, `at` is
-the milestone that was clicked.
+the milestone that was clicked, `out` one that is taken out.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,6 +30,7 @@ class LineageQuery:
     depth: str  # one of DEPTHS
     open: tuple[str, ...]
     at: str | None
+    out: str | None
 
     @property
     def selected(self) -> str:
@@ -43,7 +44,7 @@ class LineageQuery:
 
 def read_query(id: str, params: Mapping[str, str], known: Collection[str]) -> LineageQuery:
     """The query for the milestone `id`; a parameter that makes no sense gets its default."""
-    to, at = params.get("to"), params.get("at")
+    to, at, out = params.get("to"), params.get("at"), params.get("out")
     show, depth = params.get("show"), params.get("depth")
     return LineageQuery(
         id=id,
@@ -52,6 +53,7 @@ def read_query(id: str, params: Mapping[str, str], known: Collection[str]) -> Li
         depth=depth if depth in DEPTHS else "2",
         open=tuple(id for id in params.get("open", "").split(",") if id in known),
         at=at if at in known else None,
+        out=out if out in known else None,
     )
 
 
@@ -77,6 +79,16 @@ def milestone_roles(
         for step in [step for side in graph.neighbours(lineage, id) for step in side]:
             roles.setdefault(step.id, "beside")
     return dict(islice(roles.items(), MAX_MILESTONES)), max(0, len(roles) - MAX_MILESTONES)
+
+
+def losses_without(query: LineageQuery, lineage: "nx.MultiDiGraph") -> dict[str, str]:
+    """What each milestone loses with the one that is taken out: "all" or "some" of its lines to
+    what came before it. That one itself is "out"."""
+    if not query.out:
+        return {}
+    some = {loss.id: "some" for loss in graph.losses(lineage, query.out)}
+    every = dict.fromkeys(graph.dependents(lineage, query.out), "all")
+    return some | every | {query.out: "out"}
 
 
 def _path_roles(query: LineageQuery, paths: Sequence[Path]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from kb import graph
 from tests.ui.pages import open_page, page_text
 from ui import lineage as drawing
+from ui import lineage_query
 
 
 @pytest.fixture
@@ -48,6 +49,28 @@ def test_what_would_be_lost_without_a_milestone_is_named(loaded: Engine) -> None
     text = page_text(app)
     assert "would have lost" in text
     assert any("Efficient BackProp" in link.label for link in app.get("page_link"))
+
+
+def test_a_milestone_is_taken_out_of_the_picture(loaded: Engine) -> None:
+    app = open_page("lineage", id="zip-codes", show="after")
+    (toggle,) = app.toggle
+    assert "Without Zip code reader" in toggle.label
+    toggle.set_value(True).run()
+    assert "every line to what came before" in page_text(app)
+    assert app.query_params["out"] == "zip-codes"
+    app.toggle[0].set_value(False).run()
+    assert "out" not in app.query_params
+
+
+def test_what_is_lost_with_a_milestone(whole: nx.MultiDiGraph) -> None:
+    query = lineage_query.read_query("lstm", {"out": "lstm"}, whole)
+    losses = lineage_query.losses_without(query, whole)
+    assert losses["lstm"] == "out"
+    for id, loss in losses.items():
+        lost = [losses.get(earlier) in ("out", "all") for earlier in whole.succ[id]]
+        assert loss == "out" or any(lost)
+        assert loss != "all" or all(lost)
+    assert "all" in losses.values() and "some" in losses.values()
 
 
 @pytest.mark.parametrize(

@@ -37,14 +37,16 @@ def lineage(
     selected: str | None,
     opened: Collection[str],
     way: Collection[str],
+    losses: Mapping[str, str],
     key: str,
 ) -> Action:
     """Draws the milestones that have a role.
 
     The roles are "centre", "before", "after", "end", "way" and "beside". `way` is a path from one
     milestone to another, drawn heavier. `opened` are those whose neighbours were asked for.
+    `losses` has what each would have lost without the one that is taken out; "out" is that one.
     """
-    data = _data(graph, roles, way) | {
+    data = _data(graph, roles, way, losses) | {
         "centre": centre,
         "selected": selected,
         "opened": sorted(opened),
@@ -55,18 +57,22 @@ def lineage(
 
 
 def _data(
-    graph: "nx.MultiDiGraph", roles: Mapping[str, str], way: Collection[str]
+    graph: "nx.MultiDiGraph",
+    roles: Mapping[str, str],
+    way: Collection[str],
+    losses: Mapping[str, str],
 ) -> dict[str, Any]:
     placed = layout(graph, roles)
     nodes = [
         asdict(node)
-        | {"role": roles[node.id], "when": format.date(graph.nodes[node.id]["date"])}
+        | {"role": roles[node.id], "loss": losses.get(node.id, "")}
+        | {"when": format.date(graph.nodes[node.id]["date"])}
         | {name: graph.nodes[node.id][name] for name in ("short", "title", "track")}
         for node in placed.nodes
     ]
     return {
         "nodes": nodes,
-        "links": _links(graph, roles, way),
+        "links": _links(graph, roles, way, losses),
         "lanes": [asdict(lane) for lane in placed.lanes],
         "ticks": placed.ticks,
         "width": placed.width,
@@ -79,7 +85,10 @@ def _data(
 
 
 def _links(
-    graph: "nx.MultiDiGraph", roles: Mapping[str, str], way: Collection[str]
+    graph: "nx.MultiDiGraph",
+    roles: Mapping[str, str],
+    way: Collection[str],
+    losses: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     heavy = {frozenset(pair) for pair in pairwise(way)}
     return [
@@ -89,6 +98,7 @@ def _links(
             "type": kind,
             "how": how,
             "heavy": frozenset((later, earlier)) in heavy,
+            "lost": losses.get(earlier) in ("out", "all") or losses.get(later) == "out",
         }
         for later, earlier, kind, how in graph.subgraph(roles).edges(keys=True, data="how")
     ]

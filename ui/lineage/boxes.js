@@ -2,7 +2,7 @@
 
 import { addShape } from "../components/dom.js";
 import { symbolPath } from "../components/tracks.js";
-import { ROLES, cornerRadius } from "./roles.js";
+import { LOSSES, ROLES, cornerRadius } from "./roles.js";
 
 const SYMBOL_RADIUS = 4.5;
 
@@ -12,7 +12,7 @@ export function drawBox(node, parent, data, isTabStop) {
   const [x, y, width] = [node.left, node.y - height / 2, node.right - node.left];
   const rx = cornerRadius(node.role, height);
   const g = addShape(parent, "g", {
-    class: `node ${node.role}`,
+    class: `node ${node.role} ${node.loss}`,
     role: "button",
     tabindex: isTabStop ? 0 : -1,
     "data-id": node.id,
@@ -45,8 +45,9 @@ function drawBadge({ right, y, hidden, isOpened }, parent) {
   addShape(badge, "path", { d: isOpened ? minus : `${minus} M${x},${y - 4} v8` });
 }
 
-function describe({ short, when, track, role, hidden, isOpened }) {
-  const text = `${short}, ${when}, ${track}; ${ROLES[role]}`;
+function describe({ short, when, track, role, loss, hidden, isOpened }) {
+  const lost = loss ? `, ${LOSSES[loss]}` : "";
+  const text = `${short}, ${when}, ${track}; ${ROLES[role]}${lost}`;
   if (isOpened) return `${text}; opened, press plus to close`;
   return hidden ? `${text}; press plus to open ${hidden} more` : text;
 }

@@ -8,7 +8,7 @@ import { mount } from "../components/mount.js";
 import { drawBox } from "./boxes.js";
 import { drawLegend } from "./legend.js";
 import { drawLink } from "./links.js";
-import { ROLES } from "./roles.js";
+import { LOSSES, ROLES } from "./roles.js";
 
 const MAX_REASONS = 7; // in the card; more would hide the picture
 const LABEL =
@@ -161,7 +161,7 @@ class Lineage {
   _showCard(nodes, reasons) {
     const [node] = nodes;
     const about = [
-      ["when", `${node.when} · ${node.track} · ${ROLES[node.role]}`],
+      ["when", `${node.when} · ${node.track} · ${LOSSES[node.loss] ?? ROLES[node.role]}`],
       ["title", node.title],
     ];
     const lines = reasons.map((reason) => ["reason", reason]);

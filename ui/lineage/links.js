@@ -6,11 +6,13 @@ const PARALLEL_DISTANCE = 4; // pixels between links of the same two milestones
 
 // `link` has the boxes of its two ends; each box has the links that were drawn before.
 export function drawLink(link, parent, boxHeight) {
-  const { earlier, later, type, heavy } = link;
+  const { earlier, later, type, heavy, lost } = link;
   const parallel = earlier.links.filter((other) => other.later === later).length;
   const offset = PARALLEL_DISTANCE * parallel;
   const d = linkPath(earlier, later, offset, boxHeight);
-  const g = addShape(parent, "g", { class: `link ${type}${heavy ? " heavy" : ""}` });
+  const g = addShape(parent, "g", {
+    class: `link ${type}${heavy ? " heavy" : ""}${lost ? " lost" : ""}`,
+  });
   addShape(g, "path", { d });
   const [x, y] = [later.left, later.y + offset];
   const points = `${x},${y} ${x - 8},${y - 4} ${x - 8},${y + 4}`;

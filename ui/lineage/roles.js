@@ -9,6 +9,13 @@ export const ROLES = {
   beside: "added by you",
 };
 
+// What a milestone would have lost without the one that is taken out.
+export const LOSSES = {
+  out: "taken out",
+  all: "would have lost every line",
+  some: "would have lost some lines",
+};
+
 // The corners of a box. A descendant has round ends, so that it differs without
 // colour, too.
 export function cornerRadius(role, height) {

@@ -3,7 +3,7 @@
 Everything that the visitor chose is in the address; see `ui/lineage_query.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -160,13 +160,19 @@ def _write_field(name: str, key: str) -> None:
     if name in ("id", "to"):
         query_params.set_param("at", None)
         query_params.set_param("open", None)
+        query_params.set_param("out", None)
 
 
 def _show_picture(query: LineageQuery, lineage: "nx.MultiDiGraph", paths: Sequence[Path]) -> None:
     """Draws the picture, and writes what the visitor did in it to the address."""
     roles, left_out = lineage_query.milestone_roles(query, lineage, paths)
-    if not query.to:
-        _show_counts(query, lineage)
+    losses = lineage_query.losses_without(query, lineage)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if query.out:
+            _show_lost_counts(query.out, roles, losses)
+        elif not query.to:
+            _show_counts(query, lineage)
+        _show_toggle(query)
     if left_out:
         st.caption(
             f"Only the nearest {len(roles)} are drawn; {left_out} are farther away. With fewer "
@@ -179,6 +185,7 @@ def _show_picture(query: LineageQuery, lineage: "nx.MultiDiGraph", paths: Sequen
         selected=query.selected,
         opened=query.open,
         way=paths[0].ids if paths else (),
+        losses=losses,
         key="lineage",
     )
     st.caption(
@@ -204,6 +211,36 @@ def _show_counts(query: LineageQuery, lineage: "nx.MultiDiGraph") -> None:
     limit = query.max_links
     reach = "any number of links" if limit is None else f"at most {format_count(limit, 'link')}"
     st.caption(f"{' and '.join(parts)}, {reach} away.")
+
+
+def _show_lost_counts(out: str, roles: Mapping[str, str], losses: Mapping[str, str]) -> None:
+    short = escape_markdown(cache.milestones()[out].short)
+    drawn = [losses.get(id) for id in roles]
+    every, some = drawn.count("all"), drawn.count("some")
+    st.caption(
+        f"Without {short}: of the {format_count(len(roles), 'milestone')} drawn, {every} would "
+        f"have lost every line to what came before, {some} a part of them. Point at one to see "
+        "which."
+    )
+
+
+def _show_toggle(query: LineageQuery) -> None:
+    """Takes the selected milestone out of the picture, or puts back the one that is out."""
+    id = query.out or query.selected
+    key = query_params.synced_key("lineage-out", query.out is not None)
+    st.toggle(
+        f"Without {escape_markdown(cache.milestones()[id].short)}",
+        key=key,
+        help="Takes it out of history: what would have lost its lines is drawn grey.",
+        on_change=_write_out,
+        args=(id, key),
+    )
+
+
+def _write_out(id: str, key: str) -> None:
+    is_out = st.session_state[key]
+    query_params.mark_synced("lineage-out", is_out)
+    query_params.set_param("out", id if is_out else None)
 
 
 def _toggle_open(query: LineageQuery, id: str) -> None:
