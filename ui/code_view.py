@@ -28,7 +28,7 @@ def show_code(entry: dict[str, Any], implementation: Implementation) -> None:
             st.code(implementation.source, language="python", line_numbers=True, wrap_lines=True)
     for section in implementation.sections:
         if section.name == chosen:
-            _show_section(section, [])
+            show_section(section, [])
 
 
 def show_equations(
@@ -36,7 +36,7 @@ def show_equations(
 ) -> None:
     """Shows the equations of the story, each beside the section that computes it, or above it."""
     for section, equations in sections_with_equations(entry, implementation):
-        _show_section(section, equations, stacked=stacked)
+        show_section(section, equations, stacked=stacked)
 
 
 def sections_with_equations(
@@ -68,7 +68,7 @@ def split_equations(equation: str) -> list[str]:
     return parts if are_complete else [equation]
 
 
-def _show_section(section: Section, equations: list[str], *, stacked: bool = False) -> None:
+def show_section(section: Section, equations: list[str], *, stacked: bool = False) -> None:
     """Shows a section of the file: its equations and docstring, and beside them the code."""
     if stacked:
         explanation, code = st.container(), st.container()

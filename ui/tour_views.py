@@ -20,7 +20,7 @@ def show_view(step: Step, row: MilestoneRow, implementation: Implementation | No
         case "timeline":
             show_place(row)
         case "lineage":
-            _show_lineage(step)
+            show_lineage(step.at, step.to)
         case "equations":
             if implementation:
                 code_view.show_equations(row.entry, implementation, stacked=True)
@@ -37,19 +37,20 @@ def show_place(row: MilestoneRow) -> None:
     )
 
 
-def _show_lineage(step: Step) -> None:
+def show_lineage(at: str, to: str | None = None) -> None:
     """The paths to another milestone, or else what the milestone is linked to before it."""
-    params = {"show": "before", "depth": "1"} | ({"to": step.to} if step.to else {})
-    query = lineage_query.read_query(step.at, params, cache.milestones())
-    paths = graph_paths.find_paths(cache.lineage(), step.at, step.to, limit=1) if step.to else []
+    params = {"show": "before", "depth": "1"} | ({"to": to} if to else {})
+    query = lineage_query.read_query(at, params, cache.milestones())
+    paths = graph_paths.find_paths(cache.lineage(), at, to, limit=1) if to else []
     roles, _ = lineage_query.milestone_roles(query, cache.lineage(), paths)
     draw_lineage(
         cache.lineage(),
         roles,
-        centre=step.at,
-        selected=step.at,
+        centre=at,
+        selected=at,
         opened=(),
         way=paths[0].ids if paths else (),
+        losses={},
         key="tour-lineage",
     )
 

@@ -21,6 +21,7 @@ from ui import (
     format,
     html_parts,
     launch_form,
+    lecture,
     navigation,
     run_status,
 )
@@ -50,6 +51,9 @@ def show() -> None:
     claims = db.claims(cache.engine(), row.id)
     statuses = claim_statuses(claims)
     st.set_page_config(page_title=f"{row.short}, {row.date[:4]}")
+    if lecture.is_on():
+        lecture.show_slide(row, statuses)
+        return
     _show_title(row)
     if implementation:
         _show_headline(statuses, implementation)
@@ -107,7 +111,9 @@ def _show_headline(statuses: Sequence[ClaimStatus], implementation: Implementati
 def _show_anchors(has_implementation: bool) -> None:
     """Shows links to the parts of the page."""
     anchors = ANCHORS if has_implementation else [ANCHORS[0], ANCHORS[-1]]
-    st.markdown(" · ".join(f"[{name}](#{anchor})" for name, anchor in anchors))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(" · ".join(f"[{name}](#{anchor})" for name, anchor in anchors))
+        lecture.show_switch()
 
 
 def _show_story(entry: dict[str, Any]) -> None:

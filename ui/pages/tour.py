@@ -8,7 +8,7 @@ import streamlit as st
 from kb import implementations
 from kb.formatting import format_count
 from kb.tours import Step, Tour
-from ui import cache, guesses, navigation, tour_views
+from ui import cache, guesses, lecture, navigation, paging, tour_views
 from ui.escape import escape_markdown, sanitize_story
 
 
@@ -19,7 +19,7 @@ def show() -> None:
         _show_list(list(tours.values()), unknown=id)
         return
     tour = tours[id]
-    number = _step_number(tour)
+    number = paging.read_number("step", _end(tour))
     st.set_page_config(page_title=f"{tour.title}, {number}")
     if number > len(tour.steps):
         _show_end(tour)
@@ -27,11 +27,9 @@ def show() -> None:
         _show_step(tour, number)
 
 
-def _step_number(tour: Tour) -> int:
-    """From 1; one more than there are steps is the end."""
-    text = st.query_params.get("step", "1")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 1
-    return min(max(number, 1), len(tour.steps) + 1)
+def _end(tour: Tour) -> int:
+    """The number of the step after the last."""
+    return len(tour.steps) + 1
 
 
 def _show_list(tours: list[Tour], unknown: str) -> None:
@@ -67,7 +65,8 @@ def _show_step(tour: Tour, number: int) -> None:
         st.markdown(sanitize_story(step.text))
         navigation.link("milestone", f"More about {row.short}, {row.date[:4]}", id=row.id)
         hides = step.question is not None and guesses.ask(tour, number)
-        _show_buttons(tour, number)
+        paging.show_buttons("step", number, _end(tour), last="Sum up")
+        lecture.show_switch()
     with right:
         if hides:
             st.caption("What was measured appears here after your guess.")
@@ -90,7 +89,9 @@ def _show_end(tour: Tour) -> None:
         st.write(f"{right} of {len(made)} came out as you guessed.")
         for number, step in made:
             _show_guess(tour, number, step)
-    _show_buttons(tour, len(tour.steps) + 1)
+    paging.show_buttons("step", _end(tour), _end(tour))
+    if lecture.is_on():
+        lecture.show_switch()
     others = [other for other in cache.tours() if other.id != tour.id]
     if others:
         st.header("Another way through", anchor=False)
@@ -104,21 +105,3 @@ def _show_guess(tour: Tour, number: int, step: Step) -> None:
     asked = escape_markdown(step.question.ask if step.question else "")
     st.markdown(f"{mark} {asked}  \nYou: {guess}. Measured: **{outcome}**.")
     navigation.link("tour", f"Step {number}", id=tour.id, step=str(number))
-
-
-def _show_buttons(tour: Tour, number: int) -> None:
-    """Back and next, by the arrow keys too."""
-    with st.container(horizontal=True):
-        if number > 1 and st.button("Back", icon=":material/arrow_back:", shortcut="Left"):
-            _go_to(number - 1)
-        is_end = number > len(tour.steps)
-        label = "Sum up" if number == len(tour.steps) else "Next"
-        if not is_end and st.button(
-            label, icon=":material/arrow_forward:", shortcut="Right", type="primary"
-        ):
-            _go_to(number + 1)
-
-
-def _go_to(number: int) -> None:
-    st.query_params["step"] = str(number)
-    st.rerun()
