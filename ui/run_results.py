@@ -10,6 +10,8 @@ from ui import cache, claim_cards, format, html_parts
 from ui.claim_status import ClaimStatus
 from ui.escape import escape_markdown
 
+PLAY_SECONDS = 0.7  # between two pictures of a series that plays
+
 
 def show_headline(run: Run) -> None:
     """Shows the verdict of the run's most important claim, as soon as there is one."""
@@ -56,24 +58,36 @@ def _show_verdict(run: Run, verdict: RunVerdict, claim: ClaimRow | None) -> None
 
 
 def show_pictures(run: Run) -> None:
-    """Shows the newest picture of each name; a slider shows earlier ones of the same name."""
+    """Shows the newest picture of each name; earlier ones of the same name can be gone through."""
     by_name: dict[str, list[Artifact]] = {}
     for artifact in store.artifacts(cache.engine(), run.id):
         by_name.setdefault(artifact.name, []).append(artifact)
     if by_name:
         st.header("Pictures", anchor=False)
     for name, artifacts in by_name.items():
-        index = len(artifacts) - 1
-        if index:
-            steps = [str(artifact.step) for artifact in artifacts]
-            index = st.select_slider(
-                "step",
-                range(len(artifacts)),
-                value=index,
-                key=f"picture-{name}-{len(artifacts)}",
-                format_func=steps.__getitem__,
-            )
-        _show_picture(artifacts[index])
+        if len(artifacts) == 1:
+            _show_picture(artifacts[0])
+        elif run.status not in store.ENDED:
+            _show_series(name, artifacts)
+        else:
+            is_playing = st.toggle("Play", key=f"play-{name}")
+            interval = PLAY_SECONDS if is_playing else None
+            st.fragment(_show_series, run_every=interval)(name, artifacts, is_playing)
+
+
+def _show_series(name: str, artifacts: list[Artifact], is_playing: bool = False) -> None:
+    """Shows a picture of a series, chosen by its step; one that plays goes on by itself."""
+    key = f"picture-{name}-{len(artifacts)}"
+    shown = st.session_state.setdefault(key, len(artifacts) - 1)
+    if is_playing:
+        st.session_state[key] = (shown + 1) % len(artifacts)
+    index = st.select_slider(
+        "step",
+        range(len(artifacts)),
+        key=key,
+        format_func=[str(artifact.step) for artifact in artifacts].__getitem__,
+    )
+    _show_picture(artifacts[index])
 
 
 def _show_picture(artifact: Artifact) -> None:

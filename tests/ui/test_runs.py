@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 from streamlit.testing.v1 import AppTest
 
-from kb.tables import Run
+from kb.tables import Artifact, Run
 from tests.ui.pages import SECONDS, draw, open_page, page_text
 from ui import queue_watch
 
@@ -48,6 +48,26 @@ def test_a_run_that_went_on_says_so(loaded: Engine, a_run: str) -> None:
     assert "started 2 times: nodes were lost" in page_text(open_page("run", id=a_run)).replace(
         "\\", ""
     )
+
+
+def test_pictures_of_a_series_are_gone_through_and_played(loaded: Engine, a_run: str) -> None:
+    with Session(loaded) as session:
+        for number, step in enumerate((10, 20, 30)):
+            file = f"samples-{step}.png"
+            fields = {"caption": f"after {step}", "file": file, "sha256": "0", "size": 1}
+            picture = Artifact(run=a_run, number=number, name="samples", step=step, **fields)
+            session.add(picture)
+        session.commit()
+    app = open_page("run", id=a_run)
+    (slider,) = app.select_slider
+    assert slider.value == 2 and "samples-30.png is no longer" in page_text(app).replace("\\", "")
+    slider.set_value(0).run()
+    assert "samples-10.png" in page_text(app).replace("\\", "")
+    app.toggle(key="play-samples").set_value(True).run()
+    assert app.select_slider[0].value == 1
+    app.run()
+    app.run()
+    assert app.select_slider[0].value == 0, "it begins again"
 
 
 def test_a_run_that_failed_shows_why(a_run: str) -> None:
