@@ -30,7 +30,7 @@ def draw_curves(rows: list[dict[str, Any]], key: str) -> None:
     Until the visitor chooses a measure, it is the one with the most points, which may change while
     the run goes on.
     """
-    points = _points(rows)
+    points = curve_points(rows)
     if points.empty:
         return
     st.header("Curves", anchor=False)
@@ -52,24 +52,30 @@ def _choose_measure(points: pd.DataFrame, key: str) -> str | None:
     measures = list(dict.fromkeys(points["measure"]))
     widget, has_chosen = f"measure-{key}", f"measure-chosen-{key}"
     if not st.session_state.get(has_chosen):
-        counts = points["measure"].value_counts()
-        st.session_state[widget] = max(reversed(measures), key=counts.__getitem__)
+        st.session_state[widget] = longest_measure(points)
     return st.segmented_control(
         "Measure",
         measures,
         required=True,
-        format_func=lambda name: escape_markdown(_in_words(name)),
+        format_func=lambda name: escape_markdown(in_words(name)),
         key=widget,
         on_change=lambda: st.session_state.update({has_chosen: True}),
     )
 
 
+def longest_measure(points: pd.DataFrame) -> str:
+    """The measure with the most points; of several, the last."""
+    measures = list(dict.fromkeys(points["measure"]))
+    counts = points["measure"].value_counts()
+    return str(max(reversed(measures), key=counts.__getitem__))
+
+
 def measures_with_curves(rows: list[dict[str, Any]]) -> list[str]:
     """The measures that have a curve so far."""
-    return list(dict.fromkeys(_points(rows)["measure"]))
+    return list(dict.fromkeys(curve_points(rows)["measure"]))
 
 
-def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def curve_points(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Every point of the measures that have a curve: more than one point with the same labels.
 
     Curves of one measure with the same series and setting differ only by their seed. The first
@@ -85,12 +91,12 @@ def _points(rows: list[dict[str, Any]]) -> pd.DataFrame:
         setting, seed = _setting_in_words(own.pop("setting", "")), own.pop("seed", "")
         series = ", ".join(f"{v} examples" if k == "n" else v for k, v in own.items())
         series, setting = (series, setting) if series else (setting, "")
-        labels = (name.measure, series or _in_words(name.measure), setting, seed)
+        labels = (name.measure, series or in_words(name.measure), setting, seed)
         records += [(*labels, step, value) for step, value in curve]
     return pd.DataFrame(records, columns=COLUMNS)
 
 
-def _in_words(measure: str) -> str:
+def in_words(measure: str) -> str:
     """ "val_error" becomes "validation error"."""
     words = measure.split("_")
     return " ".join(["validation" if words[0] == "val" else words[0], *words[1:]])

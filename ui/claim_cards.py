@@ -13,20 +13,29 @@ from kb.results import SUPPORTING
 from ui import claim_figures, claim_reasons, format, html_parts, navigation
 from ui.claim_status import ClaimStatus, count_outcomes
 
+IDENTITIES_HTML = (
+    '<p class="kb-group"><b>Identities</b> '
+    "Mathematics or counts: each holds or fails, whatever the machine.</p>"
+)
+NOT_MEASURED_HERE = "Not measured here yet."
 OURS_NOTE = "We added this comparison: its rival or its measure is not the paper's."
 
 
 def show_claims(statuses: Sequence[ClaimStatus]) -> None:
     """Shows each claim in a box, those that mathematics decides after the comparisons."""
-    comparisons = [status for status in statuses if status.kind != "identity"]
-    identities = [status for status in statuses if status.kind == "identity"]
+    comparisons, identities = by_kind(statuses)
     _show_boxes(comparisons)
     if identities:
-        st.html(
-            '<p class="kb-group"><b>Identities</b> '
-            "Mathematics or counts: each holds or fails, whatever the machine.</p>"
-        )
+        st.html(IDENTITIES_HTML)
         _show_boxes(identities)
+
+
+def by_kind(statuses: Iterable[ClaimStatus]) -> tuple[list[ClaimStatus], list[ClaimStatus]]:
+    """The comparisons, and the claims that mathematics decides."""
+    kinds: tuple[list[ClaimStatus], list[ClaimStatus]] = ([], [])
+    for status in statuses:
+        kinds[status.kind == "identity"].append(status)
+    return kinds
 
 
 def _show_boxes(statuses: Iterable[ClaimStatus]) -> None:
@@ -36,7 +45,10 @@ def _show_boxes(statuses: Iterable[ClaimStatus]) -> None:
     """
     for has_run, group in groupby(statuses, key=lambda status: status.run is not None):
         if not has_run:
-            boxes = (f'<div class="kb-box">{card_html(status)}</div>' for status in group)
+            boxes = (
+                f'<div class="kb-box">{card_html(status, NOT_MEASURED_HERE)}</div>'
+                for status in group
+            )
             st.html("".join(boxes))
             continue
         for status in group:
@@ -52,12 +64,15 @@ def _show_measured_claim(status: ClaimStatus) -> None:
         navigation.link("run", f"The run that measured it: {details}", id=run.id)
 
 
-def card_html(status: ClaimStatus) -> str:
-    """The verdict, the claim, the figures as a table and a picture, and why the verdict is so."""
+def card_html(status: ClaimStatus, of_record: str = "") -> str:
+    """The verdict, the claim, the figures as a table and a picture, and why the verdict is so.
+
+    `of_record` is added to the note on a verdict from the record.
+    """
     claim = status.claim
     fragile = status.recorded is not None and status.recorded.is_fragile
     mark = '<span class="kb-fragile">fragile</span>' if fragile else ""
-    notes = "".join(f"<small>{html.escape(note)}</small>" for note in _notes(status))
+    notes = "".join(f"<small>{html.escape(note)}</small>" for note in _notes(status, of_record))
     return (
         f'<div class="kb-claim"><div>{html_parts.verdict_html(status.outcome)}{mark}</div>'
         f"<p>{html.escape(claim.says)} <small>{html.escape(claim.where)}</small></p>"
@@ -67,7 +82,7 @@ def card_html(status: ClaimStatus) -> str:
     )
 
 
-def _notes(status: ClaimStatus) -> Iterator[str]:
+def _notes(status: ClaimStatus, of_record: str) -> Iterator[str]:
     verdict, recorded = status.verdict, status.recorded
     if verdict and verdict.kind == "ours":
         yield OURS_NOTE
@@ -96,7 +111,7 @@ def _notes(status: ClaimStatus) -> Iterator[str]:
     if status.is_from_record:
         block = recorded.block
         origin = f"{block['measured']}, {block['environment']['device_name']}"
-        yield f"From the repository's record: quick preset, {origin}. Not measured here yet."
+        yield f"From the repository's record: quick preset, {origin}. {of_record}".strip()
 
 
 def headline_html(statuses: Sequence[ClaimStatus]) -> str:

@@ -15,6 +15,13 @@ from ui.claim_status import ClaimStatus
 
 PAPER, THIS_MACHINE, RECORD = "paper", "this machine", "record"  # where figures come from
 NO_NUMBER = "The paper gives no number."
+RATIO_CAPTION = (
+    "How many times better the idea is than what it is compared with: the ring is the paper's "
+    "figure, the dot ours. In every row, right of the middle is better and left is worse; an "
+    "arrow at the edge is a value beyond the scale. The nets and data sets here are smaller, "
+    "and the measure is not always the paper's: compare on which side of the middle both are, "
+    "not how far from it."
+)
 RATIO_LIMIT = 4.0  # the chart of ratios reaches from four times worse to four times better
 RATIO_TICKS = {0: "4×", 25: "2× worse", 50: "equal", 75: "2× better", 100: "4×"}
 

@@ -94,14 +94,29 @@ def claim_statuses(claims: Sequence[ClaimRow]) -> list[ClaimStatus]:
     return statuses
 
 
+def recorded_statuses(claims: Sequence[ClaimRow]) -> list[ClaimStatus]:
+    """The status of each claim by the repository's record alone, whatever was run here."""
+    record = _by_claim(claims)
+    statuses = []
+    for claim in claims:
+        recorded = record.get((claim.milestone, claim.id))
+        verdict = results.to_run_verdict(recorded.verdict) if recorded else None
+        statuses.append(ClaimStatus(claim, verdict, None, recorded))
+    return statuses
+
+
 @st.cache_resource(max_entries=2)
 def _read_record(
     timeline_digest: str | None, record_changed: int
 ) -> dict[tuple[str, str], RecordedVerdict]:
     """The record by milestone and claim; read again when the timeline or the record has changed."""
+    return _by_claim(db.claims(cache.engine()))
+
+
+def _by_claim(claims: Sequence[ClaimRow]) -> dict[tuple[str, str], RecordedVerdict]:
     return {
         (recorded.claim.milestone, recorded.claim.id): recorded
-        for recorded in results.recorded_verdicts(db.claims(cache.engine()))
+        for recorded in results.recorded_verdicts(claims)
     }
 
 

@@ -16,6 +16,41 @@ def authors(entry: dict[str, Any]) -> str:
     return ", ".join([*entry.get("authors", []), *entry.get("makers", [])])
 
 
+def facts(entry: dict[str, Any]) -> dict[str, str]:
+    """What else is known of a milestone, by name."""
+    known = {
+        "Licence": entry.get("licence"),
+        "Languages": ", ".join(entry.get("languages", [])),
+        "Tags": ", ".join(entry.get("tags", [])),
+        "About the date": entry.get("date_note"),
+    }
+    return {name: text for name, text in known.items() if text}
+
+
+def addresses(entry: dict[str, Any]) -> dict[str, str]:
+    """Where a milestone is on the web, by name."""
+    known = {
+        "Home": entry.get("url"),
+        "Repository": entry.get("repository"),
+        "arXiv": entry.get("arxiv") and f"https://arxiv.org/abs/{entry['arxiv']}",
+        "DOI": entry.get("doi") and f"https://doi.org/{entry['doi']}",
+    }
+    return {name: url for name, url in known.items() if url}
+
+
+def spec_rows(spec: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
+    """The figures of a chip, a model or a data set, as the rows of a table."""
+    rows = []
+    for name, figure in spec.items():
+        value = f"{figure['value']:,} {figure['unit']}"
+        if "format" in figure:
+            value += f", {figure['format']}"
+        if "note" in figure:
+            value += f" ({figure['note']})"
+        rows.append({"figure": name.replace("_", " "), "value": value, "source": figure["where"]})
+    return rows
+
+
 def date(text: str) -> str:
     """ "2014-06-15" becomes "15 June 2014", "2014-06" "June 2014"."""
     year, *rest = text.split("-")

@@ -21,10 +21,10 @@ def ask(tour: Tour, number: int) -> bool:
     """Draws the question of a step; returns whether the verdict has to wait for a guess."""
     step = tour.steps[number - 1]
     status = status_of(step)
-    if step.question is None or status is None or not _right_options(status):
+    if step.question is None or status is None or not right_options(status):
         return False
     st.markdown(f"**{escape_markdown(step.question.ask)}**")
-    options, guess = list(_options(status)), made(tour, number)
+    options, guess = list(options_of(status)), made(tour, number)
     chosen = st.radio(
         step.question.ask,
         options,
@@ -34,7 +34,7 @@ def ask(tour: Tour, number: int) -> bool:
     )
     if chosen:
         st.session_state[_key(tour, number)] = chosen
-        right = ", ".join(_right_options(status))
+        right = ", ".join(right_options(status))
         said = "That is what was measured." if chosen == right else f"Measured: **{right}**."
         st.markdown(said)
     return chosen is None
@@ -48,7 +48,7 @@ def made(tour: Tour, number: int) -> str | None:
 
 def is_right(tour: Tour, number: int) -> bool:
     status = status_of(tour.steps[number - 1])
-    return status is not None and made(tour, number) in _right_options(status)
+    return status is not None and made(tour, number) in right_options(status)
 
 
 def outcome_of(step: Step) -> str:
@@ -63,14 +63,14 @@ def status_of(step: Step) -> ClaimStatus | None:
     return claim_statuses(claims)[0] if claims else None
 
 
-def _options(status: ClaimStatus) -> dict[str, tuple[str, ...]]:
+def options_of(status: ClaimStatus) -> dict[str, tuple[str, ...]]:
     """What may be guessed, in words, with the outcomes for which each is right."""
     return IDENTITY_ANSWERS if status.kind == "identity" else ANSWERS
 
 
-def _right_options(status: ClaimStatus) -> list[str]:
+def right_options(status: ClaimStatus) -> list[str]:
     """None of them if the claim was never measured."""
-    return [text for text, outcomes in _options(status).items() if status.outcome in outcomes]
+    return [text for text, outcomes in options_of(status).items() if status.outcome in outcomes]
 
 
 def _key(tour: Tour, number: int) -> str:

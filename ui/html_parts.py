@@ -2,11 +2,12 @@
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import streamlit as st
 
+from kb.formatting import format_outcomes
 from kb.implementations import Section
 
 VERDICT_MARKS = {
@@ -68,6 +69,17 @@ def verdict_html(outcome: str) -> str:
     """A verdict with its mark, in its colour."""
     mark = VERDICT_MARKS.get(outcome, "")
     return f'<span class="kb-verdict {verdict_class(outcome)}">{mark} {html.escape(outcome)}</span>'
+
+
+def tally_html(counts: Mapping[str, int]) -> str:
+    """How many claims have each outcome, as a bar."""
+    segments = "".join(
+        f'<span class="{verdict_class(outcome)}" '
+        f'style="flex-grow:{count}" title="{count} {html.escape(outcome)}"></span>'
+        for outcome, count in counts.items()
+    )
+    label = html.escape(format_outcomes(counts))
+    return f'<div class="kb-tally" role="img" aria-label="{label}">{segments}</div>'
 
 
 def verdict_class(outcome: str) -> str:

@@ -1,14 +1,18 @@
 """The timeline of the loaded milestones, for the pages that draw it."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from kb import db, graph
 from kb.schema import date_range
+from kb.tables import MilestoneRow
 from ui import cache
 from ui.timeline import timeline
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 MIN_RUNNABLE_WEIGHT = 0.6  # milestones with an implementation are never drawn smaller
 
@@ -24,7 +28,7 @@ def draw_timeline(
         every_time=[(item["start"] + item["end"]) / 2 for item in items],
         found=(min(i["start"] for i in found), max(i["end"] for i in found)) if found else None,
         selected=selected,
-        links=_links(selected) if selected else [],
+        links=links_of(cache.links(), selected) if selected else [],
         key=key,
         height=height,
     )
@@ -32,8 +36,14 @@ def draw_timeline(
 
 @st.cache_resource(max_entries=2)
 def _timeline_items(timeline_digest: str | None) -> list[dict[str, Any]]:
+    return timeline_items(cache.milestones().values(), cache.lineage())
+
+
+def timeline_items(
+    rows: Iterable[MilestoneRow], lineage: "nx.MultiDiGraph"
+) -> list[dict[str, Any]]:
     """What the timeline shows of every milestone."""
-    weights = graph.influence(cache.lineage())
+    weights = graph.influence(lineage)
     return [
         {
             "id": row.id,
@@ -50,7 +60,7 @@ def _timeline_items(timeline_digest: str | None) -> list[dict[str, Any]]:
                 weights.get(row.id, 0.0), MIN_RUNNABLE_WEIGHT if row.implementation else 0.0
             ),
         }
-        for row in cache.milestones().values()
+        for row in rows
     ]
 
 
@@ -60,9 +70,9 @@ def _decimal_year(date: str, end: int) -> float:
     return day.year + (day.timetuple().tm_yday - 1) / 366
 
 
-def _links(selected: str) -> list[dict[str, Any]]:
+def links_of(links: "nx.MultiDiGraph", selected: str) -> list[dict[str, Any]]:
     """The links of the selected milestone, each from the later milestone to the earlier."""
-    before, after = graph.neighbours(cache.links(), selected)
+    before, after = graph.neighbours(links, selected)
     ends = [(selected, step.id, step) for step in before]
     ends += [(step.id, selected, step) for step in after]
     return [

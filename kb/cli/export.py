@@ -1,8 +1,11 @@
 """Verbs that print the knowledge base for other programs: export, sql, schema."""
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
+from kb import paths
 from kb.cli import shell
 from kb.formatting import format_count, format_table
 
@@ -13,10 +16,11 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
     verb = add_verb(
         export_milestones,
         "export",
-        "Print milestones for other programs.",
-        "kb export 'to:resnet' --format bibtex",
+        "Print milestones for other programs, or write a site that needs no server.",
+        "kb export 'to:resnet' --format bibtex\n  kb export site DIR",
     )
-    verb.add_argument("query", nargs="*", help="as for `kb search` (without it: all milestones)")
+    help = "as for `kb search` (without it: all milestones), or `site` and the folder for its pages"
+    verb.add_argument("query", nargs="*", help=help)
     verb.add_argument("--format", choices=FORMATS, default="json")
     verb.add_argument(
         "--outside",
@@ -48,6 +52,9 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
 
 
 def export_milestones(args: argparse.Namespace) -> None:
+    if args.query[:1] == ["site"]:
+        _export_site(args)
+        return
     if args.outside:
         _export_works(args)
         return
@@ -62,6 +69,20 @@ def export_milestones(args: argparse.Namespace) -> None:
         rows = [row for row in rows if row.id in matching]
     export = exports.FORMATS["json" if args.json else args.format]
     print(export([row.entry for row in rows]))
+
+
+def _export_site(args: argparse.Namespace) -> None:
+    """Has the program of `ui/site` write the folder: `kb` itself draws nothing."""
+    if len(args.query) != 2:
+        raise shell.CommandError(
+            "name one folder, as in `kb export site public`; to search for the word, `kb search`"
+        )
+    folder = Path(args.query[1]).expanduser().absolute()
+    shell.database()
+    os.environ["KB_HOME"] = str(paths.home())
+    os.chdir(paths.ROOT)  # where `ui` is
+    flags = ["--json"] if args.json else []
+    os.execv(sys.executable, [sys.executable, "-m", "ui.site", *flags, "--", str(folder)])
 
 
 def _export_works(args: argparse.Namespace) -> None:

@@ -18,9 +18,14 @@ def register(folder: Path) -> ComponentRenderer:
 
     To be called once, when the component's Python module is imported.
     """
+    js = bundle(folder / f"{folder.name}.js")
+    return st.components.v2.component(folder.name, css=style(folder), js=js)
+
+
+def style(folder: Path) -> str:
+    """The CSS of the component of a folder, with what all components have in common."""
     sheets = (SHARED_CSS, folder / f"{folder.name}.css")
-    css = "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
-    return st.components.v2.component(folder.name, css=css, js=bundle(folder / f"{folder.name}.js"))
+    return "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
 
 
 def ignore_change() -> None:

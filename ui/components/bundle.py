@@ -27,9 +27,24 @@ class BundleError(ValueError):
 
 def bundle(entry: Path) -> str:
     """One ES module with the default export of `entry`, made of `entry` and all that it imports."""
+    sources, name = _concatenate(entry)
+    return f"{sources}\nexport default {name};\n"
+
+
+def bundle_script(entry: Path, target: str) -> str:
+    """The same as a classic script that assigns the default export to `target`.
+
+    A page that is opened from a folder can't load modules.
+    """
+    sources, name = _concatenate(entry)
+    return f'"use strict";\n(() => {{\n{sources}\n{target} = {name};\n}})();\n'
+
+
+def _concatenate(entry: Path) -> tuple[str, str]:
+    """The files as one text, and the name that the default export of `entry` has in it."""
     modules = _Modules()
     modules.add(entry.resolve())
-    return "\n".join([*modules.sources, f"export default {modules.names[entry.resolve()]};", ""])
+    return "\n".join(modules.sources), modules.names[entry.resolve()]
 
 
 class _Modules:

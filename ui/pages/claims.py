@@ -86,28 +86,17 @@ def _show_chart(statuses: Sequence[ClaimStatus]) -> None:
     if not chart:
         return
     st.header("Published against measured", anchor="chart")
-    st.caption(
-        "How many times better the idea is than what it is compared with: the ring is the paper's "
-        "figure, the dot ours. In every row, right of the middle is better and left is worse; an "
-        "arrow at the edge is a value beyond the scale. The nets and data sets here are smaller, "
-        "and the measure is not always the paper's: compare on which side of the middle both are, "
-        "not how far from it."
-    )
+    st.caption(claim_figures.RATIO_CAPTION)
     st.html(chart)
 
 
 def _show_tally(statuses: Sequence[ClaimStatus]) -> None:
     """Shows how the papers' own comparisons stand, as a bar and as a sentence; then the others."""
     summary = count_outcomes(status for status in statuses if status.kind == "paper")
-    segments = "".join(
-        f'<span class="{html_parts.verdict_class(name)}" '
-        f'style="flex-grow:{count}" title="{count} {name}"></span>'
-        for name, count in summary.items()
-    )
-    sentence = format_outcomes(summary)
-    st.html(f'<div class="kb-tally" role="img" aria-label="{sentence}">{segments}</div>')
+    st.html(html_parts.tally_html(summary))
     st.markdown(
-        f"**{format_count(sum(summary.values()), 'comparison')} that the papers make:** {sentence}."
+        f"**{format_count(sum(summary.values()), 'comparison')} that the papers make:** "
+        f"{format_outcomes(summary)}."
     )
     others = [
         f"{name}: {format_outcomes(counts)}."

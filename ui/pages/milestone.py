@@ -127,15 +127,10 @@ def _show_story(entry: dict[str, Any]) -> None:
 
 def _show_spec(spec: dict[str, dict[str, Any]]) -> None:
     """Shows the figures of a chip, a model or a data set."""
-    rows = []
-    for name, figure in spec.items():
-        value = f"{figure['value']:,} {figure['unit']}"
-        if "format" in figure:
-            value += f", {figure['format']}"
-        if "note" in figure:
-            value += f" ({figure['note']})"
-        row = {"figure": name.replace("_", " "), "value": value, "source": figure["where"]}
-        rows.append({column: escape_markdown(text) for column, text in row.items()})
+    rows = [
+        {column: escape_markdown(text) for column, text in row.items()}
+        for row in format.spec_rows(spec)
+    ]
     st.table(rows, hide_index=True, border="horizontal")
 
 
@@ -172,20 +167,9 @@ def _show_step(step: Step) -> None:
 
 
 def _show_facts(entry: dict[str, Any]) -> None:
-    facts = {
-        "Licence": entry.get("licence"),
-        "Languages": ", ".join(entry.get("languages", [])),
-        "Tags": ", ".join(entry.get("tags", [])),
-        "About the date": entry.get("date_note"),
-    }
-    addresses = {
-        "Home": entry.get("url"),
-        "Repository": entry.get("repository"),
-        "arXiv": entry.get("arxiv") and f"https://arxiv.org/abs/{entry['arxiv']}",
-        "DOI": entry.get("doi") and f"https://doi.org/{entry['doi']}",
-    }
-    lines = [f"**{name}** {escape_markdown(text)}" for name, text in facts.items() if text]
-    lines += [f"**{name}** {safe_link(url)}" for name, url in addresses.items() if url]
+    facts, addresses = format.facts(entry), format.addresses(entry)
+    lines = [f"**{name}** {escape_markdown(text)}" for name, text in facts.items()]
+    lines += [f"**{name}** {safe_link(url)}" for name, url in addresses.items()]
     if lines:
         st.markdown("**Facts**\n\n" + "  \n".join(lines))
 

@@ -98,21 +98,29 @@ def timeline(
     keeps the view (zoom, position) under `key`; it moves to a `selected` milestone that wasn't
     clicked there.
     """
-    first, last = min(every_time), max(*every_time, _decimal_year(date.today()))
-    data = {
+    data = timeline_data(milestones, every_time, until=_decimal_year(date.today())) | {
         "key": key,
         "height": height,
         "selected": selected,
-        "eras": ERAS,
-        "span": [first, last],
-        "positions": density.positions(every_time, first, last),
         "found": found,
-        "fields": FIELDS,
-        "rows": [[milestone.get(field) for field in FIELDS] for milestone in milestones],
         "links": [dict(link) for link in links],
     }
     clicked = _render(key=key, data=data, on_clicked_change=components.ignore_change).clicked
     return clicked if isinstance(clicked, str) else None
+
+
+def timeline_data(
+    milestones: Sequence[Mapping[str, Any]], every_time: Sequence[float], *, until: float
+) -> dict[str, Any]:
+    """What timeline.js draws whatever the visitor has chosen; it reaches to the year `until`."""
+    first, last = min(every_time), max(*every_time, until)
+    return {
+        "eras": ERAS,
+        "span": [first, last],
+        "positions": density.positions(every_time, first, last),
+        "fields": FIELDS,
+        "rows": [[milestone.get(field) for field in FIELDS] for milestone in milestones],
+    }
 
 
 def _decimal_year(day: date) -> float:

@@ -34,8 +34,8 @@ export function legendEntries(arcs, theme, narrow) {
   }
   if (entries.length || narrow) return entries;
   return [
-    ["dot filled", "runs here", ""],
-    ["dot", "no code here", ""],
+    ["dot filled", "with code", ""],
+    ["dot", "without", ""],
   ];
 }
 
@@ -46,7 +46,7 @@ export function milestoneCard(item, arc, selectedName) {
     ["title", item.title || item.short],
     ["idea", item.idea],
     ["how", arc && describeArc(arc, selectedName)],
-    ["runs", item.runs ? "▶ Runs here" : ""],
+    ["runs", item.runs ? "▶ With code that runs" : ""],
   ];
 }
 
@@ -68,6 +68,6 @@ export function spokenMilestone(item, arc) {
   const { short, date, track, kind, idea, runs } = item;
   return (
     `${short}, ${formatDate(date)}, ${track}, ${kind}. ${idea ?? ""} ` +
-    `${arc?.reason ?? ""} ${runs ? "Runs here." : ""} Press Enter to open.`
+    `${arc?.reason ?? ""} ${runs ? "With code that runs." : ""} Press Enter to open.`
   );
 }

@@ -1,0 +1,82 @@
+"""The steps of a tour: what each tells, shows and asks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from markupsafe import Markup
+
+from kb import graph_paths
+from kb.tours import Step
+from ui import guesses, lineage_query, timeline_view
+from ui.claim_status import ClaimStatus
+from ui.lineage import picture_data
+from ui.site import milestone_parts
+from ui.site.content import Content
+
+TIMELINE_HEIGHT = 480  # pixels
+
+
+def step(content: Content, step: Step, markdown: Callable[[str], Markup]) -> dict[str, Any]:
+    """What the template shows of a step: its `view` and what that needs, and the guess."""
+    row = content.milestones[step.at]
+    return {
+        "step": step,
+        "row": row,
+        "view": step.show,
+        "question": _question(content, step),
+        "data": _data(content, step),
+        "sections": _sections(content, step, markdown),
+        "claims": milestone_parts.claims_html(_statuses(content, step)),
+    }
+
+
+def _statuses(content: Content, step: Step) -> list[ClaimStatus]:
+    """The claim that is asked about, or all of the milestone's."""
+    if step.show != "claims":
+        return []
+    asked = step.question.claim if step.question else None
+    return [one for one in content.statuses.get(step.at, []) if asked in (None, one.claim.id)]
+
+
+def _question(content: Content, step: Step) -> dict[str, Any] | None:
+    """What may be guessed; None where nothing is asked, or nobody knows the answer yet."""
+    if step.question is None:
+        return None
+    asked = step.question.claim
+    status = next(one for one in content.statuses[step.at] if one.claim.id == asked)
+    right = guesses.right_options(status)
+    if not right:
+        return None
+    return {
+        "ask": step.question.ask,
+        "options": list(guesses.options_of(status)),
+        "right": right[0],
+        "outcome": status.outcome,
+    }
+
+
+def _sections(
+    content: Content, step: Step, markdown: Callable[[str], Markup]
+) -> list[milestone_parts.Section]:
+    if step.show != "equations":
+        return []
+    entry = content.milestones[step.at].entry
+    return milestone_parts.sections(entry, content.implementations.get(step.at), markdown)
+
+
+def _data(content: Content, step: Step) -> dict[str, Any] | None:
+    """What the component of the step draws."""
+    if step.show == "timeline":
+        links = timeline_view.links_of(content.links, step.at)
+        return {"selected": step.at, "links": links, "height": TIMELINE_HEIGHT}
+    if step.show != "lineage":
+        return None
+    params = {"show": "before", "depth": "1"} | ({"to": step.to} if step.to else {})
+    query = lineage_query.read_query(step.at, params, content.milestones)
+    to = [step.to] if step.to else []
+    paths = [
+        path for id in to for path in graph_paths.find_paths(content.lineage, step.at, id, limit=1)
+    ]
+    roles, _ = lineage_query.milestone_roles(query, content.lineage, paths)
+    picture = picture_data(content.lineage, roles, paths[0].ids if paths else ())
+    return picture | {"centre": step.at, "selected": step.at, "opened": []}
