@@ -20,6 +20,7 @@ from sqlmodel import Session
 from kb import cli, db, loader, paths, results
 from kb.tables import Artifact, Run, RunRow
 from tests.e2e import hostile_texts
+from ui.lineage import picture_data
 from ui.site import __main__ as program
 from ui.site import folder, runs
 from ui.site.content import read_content
@@ -140,6 +141,10 @@ def test_hostile_text_stays_text(small: Engine, tmp_path: Path) -> None:
 def test_the_same_timeline_gives_the_same_bytes(small: Engine) -> None:
     first, second = (dict(all_files(read_content(small))) for _ in range(2))
     assert first == second
+    lineage = read_content(small).lineage
+    links = picture_data(lineage, dict.fromkeys(lineage, "before"), ())["links"]
+    order = [(link["later"], link["earlier"], link["type"]) for link in links]
+    assert order == sorted(order), "and not as a set's hashes have it"
 
 
 def test_only_an_earlier_site_is_replaced(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def _links(
     losses: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     heavy = {frozenset(pair) for pair in pairwise(way)}
+    edges = graph.subgraph(roles).edges(keys=True, data="how")  # in the order of a set
     return [
         {
             "later": later,
@@ -110,5 +111,5 @@ def _links(
             "heavy": frozenset((later, earlier)) in heavy,
             "lost": losses.get(earlier) in ("out", "all") or losses.get(later) == "out",
         }
-        for later, earlier, kind, how in graph.subgraph(roles).edges(keys=True, data="how")
+        for later, earlier, kind, how in sorted(edges, key=lambda edge: edge[:3])
     ]
