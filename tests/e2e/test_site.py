@@ -142,7 +142,7 @@ def test_the_same_timeline_gives_the_same_bytes(small: Engine) -> None:
     first, second = (dict(all_files(read_content(small))) for _ in range(2))
     assert first == second
     lineage = read_content(small).lineage
-    links = picture_data(lineage, dict.fromkeys(lineage, "before"), ())["links"]
+    links = picture_data(lineage, dict.fromkeys(lineage, "before"), (), {})["links"]
     order = [(link["later"], link["earlier"], link["type"]) for link in links]
     assert order == sorted(order), "and not as a set's hashes have it"
 

@@ -46,11 +46,7 @@ def lineage(
     milestone to another, drawn heavier. `opened` are those whose neighbours were asked for.
     `losses` has what each would have lost without the one that is taken out; "out" is that one.
     """
-<<<<<<< HEAD
-    data = _data(graph, roles, way, losses) | {
-=======
-    data = picture_data(graph, roles, way) | {
->>>>>>> 876090f (A site without a server: kb export site DIR)
+    data = picture_data(graph, roles, way, losses) | {
         "centre": centre,
         "selected": selected,
         "opened": sorted(opened),
@@ -60,16 +56,11 @@ def lineage(
     return Action(*(id if id in roles else None for id in (result.selected, result.opened)))
 
 
-<<<<<<< HEAD
-def _data(
+def picture_data(
     graph: "nx.MultiDiGraph",
     roles: Mapping[str, str],
     way: Collection[str],
     losses: Mapping[str, str],
-=======
-def picture_data(
-    graph: "nx.MultiDiGraph", roles: Mapping[str, str], way: Collection[str]
->>>>>>> 876090f (A site without a server: kb export site DIR)
 ) -> dict[str, Any]:
     """What lineage.js draws: the milestones in their places, with the links between them."""
     placed = layout(graph, roles)

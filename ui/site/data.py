@@ -79,7 +79,7 @@ def lineage_scripts(content: Content) -> Iterator[tuple[str, str]]:
             key = (left_out, *sorted(roles.items()))
             if key not in number_of:
                 number_of[key] = len(pictures)
-                picture = picture_data(content.lineage, roles, ())
+                picture = picture_data(content.lineage, roles, (), {})
                 common = {name: picture[name] for name in COMMON}
                 named |= {node["id"]: _name(node) for node in picture["nodes"]}
                 pictures.append(_places(picture) | {"left_out": left_out})

@@ -78,5 +78,5 @@ def _data(content: Content, step: Step) -> dict[str, Any] | None:
         path for id in to for path in graph_paths.find_paths(content.lineage, step.at, id, limit=1)
     ]
     roles, _ = lineage_query.milestone_roles(query, content.lineage, paths)
-    picture = picture_data(content.lineage, roles, paths[0].ids if paths else ())
+    picture = picture_data(content.lineage, roles, paths[0].ids if paths else (), {})
     return picture | {"centre": step.at, "selected": step.at, "opened": []}
