@@ -4,8 +4,9 @@ from typing import Any
 
 import streamlit as st
 
+from kb.equations import sections_with_equations, split_equations
+from kb.exports.notebook import as_notebook
 from kb.implementations import Implementation, Section
-from kb.schema import displayed_equations
 from ui import html_parts
 
 WHOLE_FILE = "the whole file"
@@ -18,6 +19,15 @@ def show_code(entry: dict[str, Any], implementation: Implementation) -> None:
     st.caption(
         f"`impl/{implementation.path.name}`, {lines} lines. "
         f"In a shell: `python -m impl.{implementation.name} --preset quick`"
+    )
+    st.download_button(
+        "Jupyter notebook",
+        as_notebook(entry, implementation, "quick"),
+        f"{entry['id']}.ipynb",
+        "application/x-ipynb+json",
+        icon=":material/download:",
+        help="The story and this code in cells that can be changed and run",
+        on_click="ignore",
     )
     show_equations(entry, implementation)
     names = [section.name for section in implementation.sections]
@@ -37,35 +47,6 @@ def show_equations(
     """Shows the equations of the story, each beside the section that computes it, or above it."""
     for section, equations in sections_with_equations(entry, implementation):
         show_section(section, equations, stacked=stacked)
-
-
-def sections_with_equations(
-    entry: dict[str, Any], implementation: Implementation
-) -> list[tuple[Section, list[str]]]:
-    """The sections that the entry's `code` names, each with the equations that it computes.
-
-    The n-th name in `code` belongs to the n-th displayed equation of the story. The sections are
-    in the order of the file.
-    """
-    equations = list(zip(entry.get("code", []), displayed_equations(entry["story"]), strict=False))
-    sections = [
-        (section, [equation for name, equation in equations if name == section.name])
-        for section in implementation.sections
-    ]
-    return [(section, own) for section, own in sections if own]
-
-
-def split_equations(equation: str) -> list[str]:
-    r"""Splits equations that stand side by side in one line, with \qquad between them.
-
-    The line is one equation if a \qquad is inside of braces or an environment.
-    """
-    parts = [part.strip().rstrip(",") for part in equation.split("\\qquad")]
-    are_complete = all(
-        part.count("{") == part.count("}") and part.count("\\begin") == part.count("\\end")
-        for part in parts
-    )
-    return parts if are_complete else [equation]
 
 
 def show_section(section: Section, equations: list[str], *, stacked: bool = False) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from kb import implementations
+from kb import equations, implementations
 from kb.runs import store
 from kb.tables import MilestoneRow
 from ui import (
@@ -70,7 +70,7 @@ def _slides(row: MilestoneRow, statuses: list[ClaimStatus]) -> list[Slide]:
     slides: list[Slide] = [partial(_show_idea, row)]
     if row.implementation:
         implementation = implementations.read(row.implementation)
-        parts = code_view.sections_with_equations(row.entry, implementation)
+        parts = equations.sections_with_equations(row.entry, implementation)
         slides += [partial(code_view.show_section, *part) for part in parts]
         slides.append(partial(_show_measured, statuses, implementation))
         slides += _picture_slides(row.implementation)

@@ -8,25 +8,13 @@ from pathlib import Path
 from kb import paths
 from kb.cli import shell
 from kb.formatting import format_count, format_table
+from kb.implementations import PRESETS
 
 FORMATS = ("json", "csv", "bibtex", "graphml", "mermaid", "jsonld", "html")  # those of kb.exports
 
 
 def add_verbs(add_verb: shell.AddVerb) -> None:
-    verb = add_verb(
-        export_milestones,
-        "export",
-        "Print milestones for other programs, or write a site that needs no server.",
-        "kb export 'to:resnet' --format bibtex\n  kb export site DIR",
-    )
-    help = "as for `kb search` (without it: all milestones), or `site` and the folder for its pages"
-    verb.add_argument("query", nargs="*", help=help)
-    verb.add_argument("--format", choices=FORMATS, default="json")
-    verb.add_argument(
-        "--outside",
-        action="store_true",
-        help="the imported works that the query finds instead: json, csv or bibtex",
-    )
+    _add_export(add_verb)
     verb = add_verb(
         query_database,
         "sql",
@@ -51,10 +39,42 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
     )
 
 
+def _add_export(add_verb: shell.AddVerb) -> None:
+    verb = add_verb(
+        export_milestones,
+        "export",
+        "Print milestones for other programs; or write a Jupyter notebook, or a site.",
+        "kb export 'to:resnet' --format bibtex\n  kb export notebook dropout\n  kb export site DIR",
+    )
+    verb.add_argument(
+        "query",
+        nargs="*",
+        help="as for `kb search` (without it: all milestones); or `notebook` and an id; or `site` "
+        "and the folder for its pages",
+    )
+    verb.add_argument("--format", choices=FORMATS, default="json")
+    verb.add_argument(
+        "--outside",
+        action="store_true",
+        help="the imported works that the query finds instead: json, csv or bibtex",
+    )
+    verb.add_argument(
+        "--to", type=Path, metavar="FILE", help="where to write the notebook (ID.ipynb)"
+    )
+    verb.add_argument(
+        "--preset", choices=PRESETS, default="quick", help="what the notebook runs (quick)"
+    )
+
+
 def export_milestones(args: argparse.Namespace) -> None:
     if args.query[:1] == ["site"]:
         _export_site(args)
         return
+    if not args.outside and args.query[:1] == ["notebook"] and len(args.query) > 1:
+        _export_notebook(args)
+        return
+    if args.to:
+        raise shell.CommandError(f"--to is for a notebook; write the others with > {args.to}")
     if args.outside:
         _export_works(args)
         return
@@ -83,6 +103,36 @@ def _export_site(args: argparse.Namespace) -> None:
     os.chdir(paths.ROOT)  # where `ui` is
     flags = ["--json"] if args.json else []
     os.execv(sys.executable, [sys.executable, "-m", "ui.site", *flags, "--", str(folder)])
+
+
+def _export_notebook(args: argparse.Namespace) -> None:
+    """Writes the notebook of the milestone; with --json it is printed instead."""
+    from kb import db, implementations
+    from kb.exports.notebook import as_notebook
+
+    if len(args.query) != 2:
+        raise shell.CommandError("one notebook at a time: kb export notebook dropout")
+    engine = shell.database()
+    name = shell.find_implementation(engine, args.query[1])
+    row = next(row for row in db.milestones(engine) if row.implementation == name)
+    text = as_notebook(row.entry, implementations.read(name), args.preset)
+    if args.json:
+        print(text, end="")
+        return
+    file = args.to or Path(f"{row.id}.ipynb")
+    _write_new(file, text)
+    print(file)
+    print("JupyterLab or VS Code opens it; its first cell says what it needs", file=sys.stderr)
+
+
+def _write_new(file: Path, text: str) -> None:
+    """Writes a file that isn't there yet, or is empty, as one that the shell's `>` has made."""
+    if file.exists() and file.stat().st_size and file.read_text(encoding="utf-8") != text:
+        raise shell.CommandError(
+            f"{file} is there already, with other contents; remove it, or choose another file "
+            f"with --to"
+        )
+    paths.replace_text(file, text)
 
 
 def _export_works(args: argparse.Namespace) -> None:

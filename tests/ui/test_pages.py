@@ -43,6 +43,7 @@ def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engi
     assert "not measured" in text.lower()
     assert "class Dropout(nn.Module)" in text, "beside its equation"
     assert [element.value for element in app.latex][-1] == "$$\nW_{\\text{test}} = p\\, W\n$$"
+    assert [button.proto.label for button in app.get("download_button")] == ["Jupyter notebook"]
     app.pills[0].select("the whole file").run()
     assert implementations.read("dropout").source.strip() in [code.value for code in app.code]
     fields = {field.label: field.value for field in app.text_input}
@@ -54,7 +55,7 @@ def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engi
 
 
 def test_equations_that_stand_side_by_side_get_lines_of_their_own() -> None:
-    from ui.code_view import split_equations
+    from kb.equations import split_equations
 
     assert split_equations(r"a = b, \qquad c = \frac{d}{e}") == ["a = b", r"c = \frac{d}{e}"]
     cases = r"f = \begin{cases} a & b \qquad c \end{cases}"

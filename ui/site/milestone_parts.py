@@ -32,12 +32,12 @@ def sections(
             equations=[
                 markdown(f"$${part}$$")
                 for equation in equations
-                for part in code_view.split_equations(equation)
+                for part in equations.split_equations(equation)
             ],
             about=Markup(html_parts.section_html(section)),
             code=highlight(section.code),
         )
-        for section, equations in code_view.sections_with_equations(entry, implementation)
+        for section, equations in equations.sections_with_equations(entry, implementation)
     ]
 
 
