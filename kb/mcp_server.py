@@ -75,14 +75,16 @@ class Tools:
         ],
         limit: Annotated[int, Field(ge=1, le=MAX_HITS)] = 10,
     ) -> dict[str, Any]:
-        """Finds milestones, the best first. `corrected_to` is what was answered instead."""
+        """Finds milestones, the best first. `corrected_to` is what was answered instead; with
+        `any_word` they have only some of its words."""
         answer = search.search(self.kb.engine, query, limit)
         hits = [
             {name: getattr(hit, name) for name in ("id", "title", "date", "track", "kind", "idea")}
             | {"runs_here": hit.implementation is not None}
             for hit in answer.hits
         ]
-        return {"total": answer.total, "corrected_to": answer.correction, "hits": hits}
+        corrected = {"corrected_to": answer.correction, "any_word": answer.any_word}
+        return {"total": answer.total, **corrected, "hits": hits}
 
     def milestone(self, id: Id) -> dict[str, Any]:
         """Everything about one milestone: story, authors, figures, links, claims, sources."""

@@ -84,8 +84,9 @@ def show_correction(answer: Answer, first: Hit | MilestoneRow) -> None:
         st.markdown(f"You ask about **{escape_markdown(first.short)}**. The answers:")
     else:
         correction = escape_markdown(answer.correction or "")
+        shown = "Nearest by any of them" if answer.any_word else "Showing results for"
         st.info(
-            f"No milestone matches all of these words. Showing results for: {correction}",
+            f"No milestone matches all of these words. {shown}: {correction}",
             icon=":material/search:",
         )
     lineage_links(first)

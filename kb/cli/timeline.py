@@ -146,7 +146,10 @@ def search_milestones(args: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     elif answer.correction:
-        print(f"no milestone matches {query!r}; these match {answer.correction!r}", file=sys.stderr)
+        match = "are nearest to any word of" if answer.any_word else "match"
+        print(
+            f"no milestone matches {query!r}; these {match} {answer.correction!r}", file=sys.stderr
+        )
     for hit in answer.hits:
         mark = "*" if hit.implementation else " "
         print(f"{hit.date:<10} {mark} {hit.id:<24} {hit.short}")

@@ -25,8 +25,9 @@ def search(engine: Engine, query: str, limit: int = 50) -> Answer:
     emoji alone, matches nothing.
 
     Where nothing matches, the suggested queries are tried: first with the spelling corrected, then
-    with only the words that a question is about. The first one with a match is answered instead,
-    and `Answer.correction` is its text. `limit` restricts the hits, not the total or the facets.
+    with only the words that a question is about, of which in the end one is enough. The first one
+    with a match is answered instead, and `Answer.correction` is its text. `limit` restricts the
+    hits, not the total or the facets.
 
     Raises BadQuery.
     """
@@ -45,5 +46,7 @@ def search(engine: Engine, query: str, limit: int = 50) -> Answer:
         for suggestion in suggest_queries(connection, parsed):
             corrected = answer_query(connection, suggestion, limit)
             if corrected.total:
-                return dataclasses.replace(corrected, correction=suggestion.text)
+                return dataclasses.replace(
+                    corrected, correction=suggestion.text, any_word=suggestion.any_word
+                )
         return answer

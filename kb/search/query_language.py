@@ -102,10 +102,14 @@ class Term:
 
 @dataclass(frozen=True)
 class Query:
-    """A parsed query; `str` writes it in a normal form, which parses to the same terms."""
+    """A parsed query; `str` writes it in a normal form, which parses to the same terms.
+
+    With `any_word` one of the words is enough, and what has more of them is nearer.
+    """
 
     text: str = field(compare=False)
     terms: tuple[Term, ...]
+    any_word: bool = False
 
     def __str__(self) -> str:
         return " ".join(map(str, self.terms))

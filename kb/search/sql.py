@@ -15,6 +15,7 @@ from kb.search.query_language import Query, Term, unknown_value_error
 
 COLUMN_WEIGHTS = "10, 10, 10, 4, 4, 2, 1"  # id, short, title, people, tags, idea, story
 MIN_COMPOUND_PART, MIN_COMPOUND, MAX_COMPOUND = 3, 7, 24  # letters
+MAX_NEAREST = 20  # milestones that are shown where one of several words is enough
 SNIPPET_COLUMNS = (5, 6, 2)  # idea, story, title
 MATCH_START = "\ue000"  # private-use characters around what a snippet matched
 MATCH_END = "\ue001"
@@ -37,6 +38,7 @@ RELEVANCE = f"""
         (SELECT max(first) FROM milestone) - m.first)
     + 1000 * (:name IN (letters(m.id), letters(m.short), letters(m.title)))
 """
+NEARNESS = f"-bm25(milestone_text, {COLUMN_WEIGHTS})"  # where few of the words match, no more
 SORT_ORDERS = {
     "date": "m.first, m.position",
     "-date": "m.first DESC, m.position DESC",
@@ -108,7 +110,8 @@ class Answer:
 
     A facet's count is the total that would be left if its qualifier were added to the query.
     `correction` is the query that was answered instead of one that matched nothing or asked a
-    question, or None; `subject` is the milestone that the question is about.
+    question, or None; `subject` is the milestone that the question is about. With `any_word` the
+    milestones have one at least of the words of `correction`, the nearest first.
     """
 
     hits: list[Hit]
@@ -116,6 +119,7 @@ class Answer:
     facets: dict[str, dict[str, int]]
     correction: str | None = None
     subject: str | None = None
+    any_word: bool = False
 
     @property
     def total(self) -> int:
@@ -157,17 +161,20 @@ def answer_query(connection: Connection, query: Query, limit: int) -> Answer:
         conditions.append(f"NOT ({condition})" if term.negated else condition)
         values[f"v{number}"] = _parameter(term)
     score = "0.0"
+    order = "relevance" if query.any_word else query.sort_order()
     if words := query.words():
-        score = RELEVANCE
+        score = NEARNESS if query.any_word else RELEVANCE
         values["name"] = _letters("".join(word.value for word in words))
         conditions.append("milestone_text MATCH :words")
-        values["words"] = " AND ".join(map(_parameter, words))
+        values["words"] = (" OR " if query.any_word else " AND ").join(map(_parameter, words))
     statement = f"""
         SELECT milestone_text.rowid, m.id, m.track, m.kind, m.first, m.implementation,
             milestone_text.tags, {score} AS score
         FROM milestone_text CROSS JOIN milestone m ON m.id = milestone_text.id
-        WHERE {" AND ".join(conditions)} ORDER BY {SORT_ORDERS[query.sort_order()]}"""
+        WHERE {" AND ".join(conditions)} ORDER BY {SORT_ORDERS[order]}"""
     rows = connection.execute(text(statement), values).all()
+    if query.any_word:
+        rows = rows[:MAX_NEAREST]
     hits = _read_hits(connection, rows[: max(limit, 0)], values.get("words"))
     return Answer(hits, [row.id for row in rows], _count_facets(connection, rows))
 

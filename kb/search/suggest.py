@@ -1,5 +1,6 @@
 """Other queries to try where a query matches nothing."""
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,12 @@ def suggest_queries(connection: Connection, query: Query) -> Iterator[Query]:
     corrected = _correct_spelling(connection, query)
     if corrected:
         yield corrected
-    yield from _question_subject(connection, corrected or query)
+    if subject := _question_subject(corrected or query):
+        yield subject
+    # Any word will do: one that no milestone has does no harm, so it isn't corrected at first.
+    for written in filter(None, [query, corrected]):
+        if subject := _question_subject(written):
+            yield dataclasses.replace(subject, any_word=True)
 
 
 def _correct_spelling(connection: Connection, query: Query) -> Query | None:
@@ -94,22 +100,11 @@ def _nearest_word(word: str, vocabulary: Sequence[str]) -> str:
     return matches[0] if matches else word
 
 
-def _question_subject(connection: Connection, query: Query) -> Iterator[Query]:
-    """A question reduced to its subject: without stop words, then only words in milestones' names.
-
-    Nothing for a query that has no stop words, or no other words.
-    """
+def _question_subject(query: Query) -> Query | None:
+    """A question without its stop words; None if it has none, or no other words."""
     words = query.words()
     content = [term for term in words if _is_content(term)]
-    if not content or len(content) == len(words):
-        return
-    yield _keep_words(query, content)
-    named: list[Term] = []
-    for term in content:
-        if _is_named(connection, [*named, term]):
-            named.append(term)
-    if named:
-        yield _keep_words(query, named)
+    return _keep_words(query, content) if 0 < len(content) < len(words) else None
 
 
 def _is_content(term: Term) -> bool:
