@@ -9,7 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from kb import equations, implementations
+from kb import implementations
+from kb.equations import sections_with_equations
 from kb.runs import store
 from kb.tables import MilestoneRow
 from ui import (
@@ -70,7 +71,7 @@ def _slides(row: MilestoneRow, statuses: list[ClaimStatus]) -> list[Slide]:
     slides: list[Slide] = [partial(_show_idea, row)]
     if row.implementation:
         implementation = implementations.read(row.implementation)
-        parts = equations.sections_with_equations(row.entry, implementation)
+        parts = sections_with_equations(row.entry, implementation)
         slides += [partial(code_view.show_section, *part) for part in parts]
         slides.append(partial(_show_measured, statuses, implementation))
         slides += _picture_slides(row.implementation)

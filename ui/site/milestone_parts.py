@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from kb import results
+from kb.equations import sections_with_equations, split_equations
 from kb.implementations import Implementation
-from ui import claim_cards, code_view, html_parts
+from ui import claim_cards, html_parts
 from ui.claim_status import ClaimStatus
 from ui.site import drawings
 from ui.site.runs import PRESET, RecordedRun
@@ -32,12 +33,12 @@ def sections(
             equations=[
                 markdown(f"$${part}$$")
                 for equation in equations
-                for part in equations.split_equations(equation)
+                for part in split_equations(equation)
             ],
             about=Markup(html_parts.section_html(section)),
             code=highlight(section.code),
         )
-        for section, equations in equations.sections_with_equations(entry, implementation)
+        for section, equations in sections_with_equations(entry, implementation)
     ]
 
 
