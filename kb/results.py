@@ -23,6 +23,11 @@ from kb.tables import ClaimRow, Run, RunVerdict
 
 STABLE_BLOCKS = 3  # that must agree; `make claims` measures the seeds from 0, 1000 and 2000 on
 SUPPORTING = ("reproduced", "holds")  # outcomes that a claim must lose without its idea
+# What a run that only counts adds to the usage of the blocks that it counts for.
+COUNTS = (
+    *("flops", "bytes_moved", "flops_counted_trials", "flops_trials", "flops_format"),
+    *("dense_flops_per_second", "memory_before_bytes"),
+)
 
 Block = dict[str, Any]
 
@@ -85,6 +90,24 @@ def measure_broken(
         outcome = found[claim]["verdict"] if claim in found else run.reason or run.status
         report(f"{run.implementation}, without the idea of {claim}: {outcome}")
     return verdicts
+
+
+def count_flops(
+    engine: Engine, names: Sequence[str], preset: str, report: Callable[[str], None]
+) -> dict[str, Run]:
+    """Counts the floating-point operations of each implementation's run: a run that executes the
+    trials that are counted, and no others. One that failed, or counted nothing, is left out."""
+    requests = [RunRequest(name, preset, options={"flops": "only"}) for name in names]
+    runs = {}
+    for run in _finished_runs(engine, requests):
+        usage = run.usage or {}
+        if "flops" in usage:
+            runs[run.implementation] = run
+            counted = f"{usage['flops_counted_trials']} of {usage['flops_trials']} trials"
+            report(f"{run.implementation}: {usage['flops']:.3g} FLOPs, counted on {counted}")
+        else:
+            report(f"{run.implementation}: {run.reason or run.status}, nothing counted")
+    return runs
 
 
 def repeat_block(engine: Engine, name: str, preset: str, block: Block) -> Block:
@@ -155,12 +178,34 @@ def write_record(
     for name, verdicts in broken.items():
         record.setdefault(name, {"blocks": [], "broken": {}})["broken"] |= verdicts
     known = implementations.names()
-    record = {name: entry for name, entry in record.items() if name in known}
+    return _write_file({name: entry for name, entry in record.items() if name in known}, file)
+
+
+def write_counts(counted: dict[str, Run], preset: str, folder: Path | None = None) -> Path:
+    """Adds what these runs have counted to the blocks that were measured with the same source and
+    settings. A seed changes no size, so the count is that of all seeds."""
+    record = read_record(preset, folder)
+    for name, run in counted.items():
+        for block in record.get(name, {"blocks": []})["blocks"]:
+            same_settings = block["settings"] == run.settings | {"seed": block["seed"]}
+            if block["source_hash"] == run.source_hash and same_settings:
+                block["usage"] |= _counts_for(block, run)
+    return _write_file(record, record_file(preset, folder))
+
+
+def _counts_for(block: Block, run: Run) -> dict[str, Any]:
+    """The rate of a machine says nothing about a block of another."""
+    machine = (run.environment or {}).get("device_name")
+    is_here = block["environment"]["device_name"] == machine
+    usage = run.usage or {}
+    fields = COUNTS if is_here else [key for key in COUNTS if key != "dense_flops_per_second"]
+    return {key: usage[key] for key in fields}
+
+
+def _write_file(record: dict[str, Any], file: Path) -> Path:
     text = json.dumps(replace_non_finite(record), indent=1, sort_keys=True, ensure_ascii=False)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    partial.write_text(text + "\n")
-    partial.replace(file)
+    paths.replace_text(file, text + "\n")
     return file
 
 

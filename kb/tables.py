@@ -91,7 +91,7 @@ class Run(SQLModel, table=True):
     source_hash: str
     git_commit: str | None = None
     environment: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
-    # wall and CPU seconds, peak memory
+    # wall and CPU seconds, peak memory, counted operations: see `finished` in kb.runs.events
     usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     process: int | None = None  # process id while it runs
     priority: int = 0  # runs of higher priority start first

@@ -28,6 +28,7 @@ PAGES = {
     "tour": PageInfo("tour", "Tours", "tour", in_menu=True),
     "lineage": PageInfo("lineage", "Lineage", "lineage", in_menu=True),
     "claims": PageInfo("claims", "Claims", "claims", in_menu=True),
+    "time-machine": PageInfo("time_machine", "Time machine", "time-machine", in_menu=True),
     "runs": PageInfo("runs", "Runs", "runs", in_menu=True),
     # For visitors who type /timeline: the address of the home page is /.
     "timeline-alias": PageInfo("timeline", "Timeline", "timeline", in_menu=False),

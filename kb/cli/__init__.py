@@ -20,6 +20,7 @@ GROUPS = {  # a module of this package, and the verbs that it adds
     "timeline": ("check", "load", "search", "show", "new"),
     "literature": ("import", "imports"),
     "lineage": ("path", "lineage"),
+    "time_machine": ("time-machine",),
     "export": ("export", "sql", "schema"),
     "run": ("run",),
     "runs": ("runs", "rows", "devices"),

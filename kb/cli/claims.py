@@ -84,6 +84,12 @@ def _add_record(add_verb: shell.AddVerb) -> None:
         action="store_true",
         help="measure what each claim gives with its idea taken out, instead of the claims",
     )
+    verb.add_argument(
+        "--flops",
+        action="store_true",
+        help="count the floating-point operations of the blocks that are recorded, instead of "
+        "measuring the claims: one trial of each arm",
+    )
 
 
 def _add_verify(add_verb: shell.AddVerb) -> None:
@@ -176,12 +182,28 @@ def record_results(args: argparse.Namespace) -> int:
     def report(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    if args.flops:
+        return _record_flops(engine, names, args, report)
     if args.broken:
         broken = results.measure_broken(engine, names, args.preset, report)
         return _write_record(engine, args, {}, broken, complete=_all_fall(broken, report))
     blocks = results.measure_blocks(engine, names, args.preset, args.seed, report)
     complete = all(len(blocks[name]) == len(args.seed) for name in names)
     return _write_record(engine, args, blocks, {}, complete=complete)
+
+
+def _record_flops(
+    engine: "Engine", names: list[str], args: argparse.Namespace, report: Callable[[str], None]
+) -> int:
+    from kb import results
+
+    counted = results.count_flops(engine, names, args.preset, report)
+    file = results.write_counts(counted, args.preset)
+    if args.json:
+        shell.print_json({name: run.usage for name, run in counted.items()})
+    else:
+        print(file)
+    return 0 if len(counted) == len(names) else 1
 
 
 def _all_fall(broken: dict[str, dict[str, dict[str, Any]]], report: Callable[[str], None]) -> bool:

@@ -78,7 +78,8 @@ def _add_settings(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--flops",
         action="store_true",
-        help="count floating-point operations; slows down small nets",
+        help="count the floating-point operations of every trial, which slows down small nets; "
+        "otherwise of one for each arm",
     )
 
 

@@ -51,7 +51,7 @@ def list_runs(args: argparse.Namespace) -> None:
     if args.json:
         shell.print_json([run.model_dump(mode="json") for run in runs], ensure_ascii=True)
     elif runs:
-        head = ("run", "status", "preset", "device", "submitted", "time", "")
+        head = ("run", "status", "preset", "device", "submitted", "time", "FLOPs", "")
         print(format_table(head, [_run_cells(engine, run) for run in runs]))
     else:
         print("no runs yet")
@@ -72,6 +72,7 @@ def _revive_supervisor(engine: "Engine") -> None:
 
 def _run_cells(engine: "Engine", run: "Run") -> tuple[str, ...]:
     from kb.runs import polling
+    from kb.time_machine import number
 
     return (
         run.id,
@@ -80,6 +81,7 @@ def _run_cells(engine: "Engine", run: "Run") -> tuple[str, ...]:
         (run.environment or {}).get("device", run.place or run.device),
         f"{datetime.fromtimestamp(run.submitted):%Y-%m-%d %H:%M}",
         f"{(run.usage or {}).get('wall_seconds', 0):.0f} s",
+        number(flops) if (flops := (run.usage or {}).get("flops")) else "-",
         run.reason or polling.waiting_reason(engine, run),
     )
 

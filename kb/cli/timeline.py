@@ -1,6 +1,7 @@
 """Verbs about the timeline and its milestones: check, load, search, show, new."""
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 from pathlib import Path
@@ -168,6 +169,7 @@ def show_milestone(args: argparse.Namespace) -> None:
     print(f"{entry['idea'].strip()}\n\n{entry['story'].strip()}")
     _print_neighbours(engine, args.id)
     _print_claims(entry)
+    _print_flops(engine, args.id)
     print("\nSources")
     for source in entry["sources"]:
         print(f"  {source['url']}")
@@ -188,6 +190,17 @@ def _print_neighbours(engine: "Engine", milestone: str) -> None:
 def _print_claims(entry: dict[str, Any]) -> None:
     for claim in entry.get("claims", []):
         print(f"\nClaim {claim['id']} ({claim['where']})\n  {claim['says'].strip()}")
+
+
+def _print_flops(engine: "Engine", milestone: str) -> None:
+    """The operations of its run or its training, where they are known."""
+    from kb import experiments
+    from kb.time_machine import number
+
+    with contextlib.suppress(LookupError):
+        experiment = experiments.find(engine, milestone)
+        print(f"\n{experiment.name}: {number(experiment.flops)} FLOPs. {experiment.origin}")
+        print(f"  `kb time-machine {milestone}` tells how long that takes, and since when.")
 
 
 def create_paper(args: argparse.Namespace) -> None:

@@ -142,9 +142,9 @@ def execute(job: Job, channel: SupervisorChannel) -> None:
     """
     resources = required_resources(job["device"], job["processes"], ray.cluster_resources())
     # On CPUs the trials are tasks of their own (kb.runs.cluster_trials), and the run only arranges
-    # them. A run that counts its operations, or has several processes, executes in one piece.
-    has_gpu, flops = bool(resources.get("num_gpus")), job["options"].get("flops")
-    spread = not (has_gpu or flops or job["processes"] > 1)
+    # them. A run that has several processes executes in one piece.
+    has_gpu = bool(resources.get("num_gpus"))
+    spread = not (has_gpu or job["processes"] > 1)
     if spread:
         resources = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
     cluster_job = job | {"device": "cuda" if has_gpu else "cpu", "spread": spread}

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 
 def describe_machine() -> dict[str, Any]:
     """The fields of a run's environment that don't depend on its device."""
@@ -39,6 +41,11 @@ def nvidia_driver_version() -> str | None:
         words = Path("/proc/driver/nvidia/version").read_text().split()
         return next((word for word in words if "." in word and word[0].isdigit()), None)
     return None
+
+
+def resident_bytes() -> int:
+    """How much memory this process has now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def measure_process(started: float) -> dict[str, float]:

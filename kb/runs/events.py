@@ -19,7 +19,10 @@ verdict    claim: str, verdict: str, unit: str, n: int, rule: str
            kind: str?, scale: str?, note: str? (see impl.kit.verdicts)
 restarted  no fields
 finished   status: "succeeded" or "failed", reason: str?, traceback: str?
-           usage: object? (wall_seconds, cpu_seconds, peak_memory_bytes, ...)
+           usage: object? (wall_seconds, cpu_seconds, peak_memory_bytes, peak_device_memory_bytes?,
+           memory_before_bytes?; where operations were counted: flops, bytes_moved,
+           flops_counted_trials, flops_executed_trials, flops_trials, flops_format,
+           dense_flops_per_second)
 
 Order      `ready` comes once, before the worker has a job. A run then sends `started`; any number
            of `row`, `progress` and `artifact`; its verdicts; `finished`. A run that fails may send

@@ -2,8 +2,9 @@
 
 It imports torch, then waits for one job on its standard input, so that a run starts at once. The
 events go to its standard output in the format of kb.runs.events. It writes nothing to the database,
-and ends with the process that started it. This module and kb.runs.cluster_trials are the only ones
-of kb/ that import torch.
+and ends with the process that started it. This module and those that only it imports
+(kb.runs.cluster_trials, kb.runs.counted_trials, kb.runs.flop_counter) are the only ones of kb/ that
+import torch.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -33,7 +34,7 @@ import impl.kit.figures
 import impl.kit.parallel
 import impl.kit.trials
 from kb import implementations
-from kb.runs import environment, events, processes
+from kb.runs import counted_trials, environment, events, processes
 from kb.runs.event_stream import EventStream, StopRequested
 
 # Imported on first use by torch's optimizers, by data sets and by figures, which takes seconds.
@@ -144,8 +145,8 @@ def _prefer_as_oom_victim() -> None:
 def execute(job: Job, stream: EventStream) -> dict[str, Any]:
     """Runs the implementation to its end and has its rows judged.
 
-    Returns what it measured itself of the run's usage: the floating-point operations, if the job
-    has the option.
+    Returns what it measured itself of the run's usage: the floating-point operations, and what the
+    trials of a cluster used.
     """
     module = importlib.import_module(f"impl.{job['implementation']}")
     preset = module.PRESETS[job["preset"]]
@@ -155,29 +156,49 @@ def execute(job: Job, stream: EventStream) -> dict[str, Any]:
     # On a cluster the packages kb and impl have separate parents.
     folder = Path(str(module.__file__)).parent
     source_hash = implementations.read(job["implementation"], folder).source_hash
-    stream.send(
-        "started",
-        version=events.EVENT_FORMAT_VERSION,
-        environment=describe_environment(device, options),
-        source_hash=source_hash,
-    )
+    described = describe_environment(device, options)
+    version = events.EVENT_FORMAT_VERSION
+    stream.send("started", version=version, environment=described, source_hash=source_hash)
     if options.get("deterministic"):
         # cuBLAS is deterministic only with a workspace of its own.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     impl.kit.trials.keep_in(stream.folder / "trials", source_hash)
     tasks = trial_tasks(job)
-    impl.kit.trials.execute_with(tasks)
+    counts_file = stream.folder / f"flops-{source_hash[:12]}.json"
+    counting = counting_executor(job, module, config, device, counts_file, tasks)
+    impl.kit.trials.execute_with(counting or tasks)
     broken = getattr(module, "BROKEN", {})
+    own: dict[str, Any] = {"memory_before_bytes": environment.resident_bytes()}
+    rows = None
     with (
         impl.kit.broken.take_out(broken, options.get("broken"), config) as config,
-        _count_flops(bool(options.get("flops"))) as counts,
+        contextlib.suppress(counted_trials.OnlyCounted),
     ):
         rows = send_items(module.run(config, device), stream)
     impl.kit.parallel.leave()
-    for verdict in module.check(rows):
+    for verdict in [] if rows is None else module.check(rows):
         stream.send("verdict", **asdict(verdict))
-    return dict(counts) | ({"trial_cpu_seconds": tasks.cpu_seconds} if tasks else {})
+    own |= counting.usage() if counting else {}
+    return own | ({"trial_cpu_seconds": tasks.cpu_seconds} if tasks else {})
+
+
+def counting_executor(
+    job: Job, module: Any, config: Any, device: torch.device, file: Path, tasks: Any
+) -> counted_trials.CountingExecutor | None:
+    """What counts a run's operations on some of its trials, which it executes with `tasks`.
+
+    None where that isn't possible: of several processes each sees its own part only, and a counter
+    would keep torch.compile from compiling.
+    """
+    if impl.kit.parallel.world() > 1 or getattr(config, "compile", False):
+        return None
+    option = job.get("options", {}).get("flops")
+    which = option if option == "only" else "all" if option else "some"
+    dtype = torch.bfloat16 if getattr(config, "bf16", False) else torch.float32
+    return counted_trials.CountingExecutor(
+        module, device, file, which=which, executor=tasks, dtype=dtype
+    )
 
 
 def trial_tasks(job: Job) -> Any:
@@ -206,23 +227,6 @@ def send_items(items: Iterable[Any], stream: EventStream) -> list[dict[str, Any]
             name = type(item).__name__
             raise TypeError(f"run yielded a {name}; it may yield dicts, Progress and Figure")
     return rows
-
-
-@contextlib.contextmanager
-def _count_flops(enabled: bool) -> Iterator[dict[str, Any]]:
-    """Counts the floating-point operations that torch knows: matrix products, convolutions,
-    attention. Counting slows down small networks."""
-    counts: dict[str, Any] = {}
-    if not enabled:
-        yield counts
-        return
-    from torch.utils.flop_counter import FlopCounterMode
-
-    # The counter sees this process only, so trials run here, one after the other.
-    os.environ[impl.kit.trials.WORKERS_VARIABLE] = "1"
-    with FlopCounterMode(display=False) as counter:
-        yield counts
-    counts["flops"] = counter.get_total_flops()
 
 
 def _restore_tuples(config: Any, changes: dict[str, Any]) -> dict[str, Any]:

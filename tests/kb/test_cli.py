@@ -23,6 +23,7 @@ VERBS = [
     "show",
     "path",
     "lineage",
+    "time-machine",
     "export",
     "run",
     "runs",

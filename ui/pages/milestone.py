@@ -69,7 +69,10 @@ def show() -> None:
         claim_cards.show_claims(statuses)
         launch_form.show_form(implementation)
         _show_runs(implementation)
+        _show_time_machine(implementation.name, row)
         code_view.show_code(entry, implementation)
+    if "training_compute" in entry.get("spec", {}):
+        _show_time_machine(row.id, row)
     _show_sources(entry)
     _show_literature(row)
     if implementation and auth.may_launch():
@@ -182,6 +185,11 @@ def _show_runs(implementation: Implementation) -> None:
         device = format.run_device(run).split(" ")[0]
         label = f"{run.preset} on {device}, {run.status}, {format.age(run.submitted)}"
         navigation.link("run", label, icon=run_status.ICONS[run.status], id=run.id)
+
+
+def _show_time_machine(experiment: str, row: MilestoneRow) -> None:
+    label = f"{row.short} in the time machine: how long it would have taken, and since when an hour"
+    navigation.link("time-machine", label, icon=":material/history:", of=experiment)
 
 
 def _show_sources(entry: dict[str, Any]) -> None:

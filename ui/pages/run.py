@@ -7,7 +7,7 @@ import streamlit as st
 from kb.formatting import format_number
 from kb.runs import curves, store
 from kb.tables import MilestoneRow, Run
-from ui import cache, charts, navigation, run_results, run_state
+from ui import cache, charts, navigation, run_results, run_state, time_machine_view
 from ui.escape import escape_markdown
 
 REFRESH_SECONDS = 0.6
@@ -87,6 +87,7 @@ def _show_body(run_id: str, paper: MilestoneRow | None, was_active: bool, had_cu
         st.code(run.traceback, language="python", wrap_lines=True)
     _show_log(run)
     if not was_active:
+        time_machine_view.show_run(run)
         run_results.show_summary(run)
         run_results.show_provenance(run)
 
