@@ -245,7 +245,8 @@ def typical_utilisation() -> tuple[float, str]:
     median = statistics.median(found)
     return median, (
         f"The median of {len(found)} recorded runs, {percent(min(found))} to "
-        f"{percent(max(found))}: small nets use little of a processor."
+        f"{percent(max(found))}: small nets use little of a processor, and work that isn't counted "
+        "takes time, too."
     )
 
 

@@ -211,7 +211,7 @@ def number(value: float) -> str:
 
 
 def percent(part: float) -> str:
-    return f"{100 * part:.3g} %"
+    return f"{100 * part:.4g} %"
 
 
 def duration(seconds: float) -> str:

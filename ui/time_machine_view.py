@@ -127,7 +127,7 @@ def _records(projections: Sequence[Projection], factor: float = 1.0) -> list[int
 
 
 def _time_axis(seconds: Any) -> alt.Y:
-    low, high = float(seconds.min()), max(float(seconds.max()), HOUR)
+    low, high = min(float(seconds.min()), HOUR), max(float(seconds.max()), HOUR)
     ticks = [tick for tick in TICKS if low / 10 <= tick <= high * 10]
     names = [f"datum.value == {tick} ? '{TICK_NAMES.get(tick, duration(tick))}'" for tick in ticks]
     axis = alt.Axis(values=ticks, labelExpr=" : ".join([*names, "''"]), title=None)

@@ -55,7 +55,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs) if kwargs else func(*args)
         formula = _formulas[func] if func in _formulas else _find_formula(func)
         if formula:
-            self.flops += int(formula(args, result))
+            self.flops += formula(args, result)
             self.bytes += _byte_size(args) + _byte_size(result)
         return result
 
@@ -93,12 +93,11 @@ def _byte_size(value: Any) -> int:
 
 
 def _matrix_product(a: Tensor, b: Tensor) -> int:
-    """As torch counts it; of a sparse matrix only the elements that are there are multiplied."""
-    if a.layout is not torch.strided:
-        return int(2 * a._nnz() * b.shape[1])
+    """Of one or of a batch; of a sparse matrix only the elements that are there are multiplied."""
     if b.layout is not torch.strided:
         return int(2 * b._nnz() * a.shape[0])
-    return int(torchs.mm_flop(a.shape, b.shape))
+    elements = a.numel() if a.layout is torch.strided else a._nnz()
+    return int(2 * elements * b.shape[-1])
 
 
 def _recurrent_layers(x: Tensor, *weights: Tensor) -> int:
@@ -106,12 +105,12 @@ def _recurrent_layers(x: Tensor, *weights: Tensor) -> int:
     return 2 * prod(x.shape[:-1]) * sum(weight.numel() for weight in weights if weight.dim() > 1)
 
 
-# For what torch's registry lacks, and for the products, whose formulas are called most often.
+# For what torch's registry lacks; and for the products, since torch's own take twenty microseconds.
 OWN_FORMULAS: dict[Any, Formula] = {
     aten.mm: lambda args, _: _matrix_product(args[0], args[1]),
     aten.addmm: lambda args, _: _matrix_product(args[1], args[2]),
-    aten.bmm: lambda args, _: torchs.bmm_flop(args[0].shape, args[1].shape),
-    aten.baddbmm: lambda args, _: torchs.bmm_flop(args[1].shape, args[2].shape),
+    aten.bmm: lambda args, _: _matrix_product(args[0], args[1]),
+    aten.baddbmm: lambda args, _: _matrix_product(args[1], args[2]),
     aten.mv: lambda args, _: 2 * args[0].numel(),
     aten.addmv: lambda args, _: 2 * args[1].numel(),
     aten.dot: lambda args, _: 2 * args[0].numel(),
