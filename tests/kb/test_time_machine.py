@@ -215,7 +215,7 @@ def test_the_shell_prints_the_sums_and_the_years(
     status, out, _ = run_kb(capsys, "time-machine", "3.2e12", "--utilisation", "10%")
     assert status == 0
     assert "3.2e12 FLOPs / (1.6e8 FLOP/s × 10 %) = 2.31 days" in out
-    assert "Possible in an hour since 2005, by one Cell in 2.08 min." in out
+    assert "Possible in an hour since 1987, by one Connection Machine 2 in 19 min." in out
     options = ("--utilisation", "0.1", "--format", "bf16", "--json")
     given = printed(capsys, "time-machine", "3.2e12", *options)
     by_id = {each["machine"]["id"]: each for each in given["machines"]}
