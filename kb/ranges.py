@@ -46,7 +46,7 @@ def describe(name: str, default: Any) -> str:
     default, prefix = (default[0], "each ") if _is_list(default) else (default, "")
     if isinstance(default, bool | str) or not isinstance(default, int | float):
         return ""
-    return f"{prefix}{_range(name, default)}"
+    return f"{prefix}{range_of(name, default)}"
 
 
 def check(name: str, value: Any, default: Any) -> None:
@@ -59,7 +59,7 @@ def check(name: str, value: Any, default: Any) -> None:
             raise ValueError(f"{name}: give a text of at most {MAX_TEXT} printable characters")
     else:
         _check_type(name, value, default)
-        allowed = _range(name, default)
+        allowed = range_of(name, default)
         if value not in allowed:
             raise ValueError(f"{name}={_shorten(value)}: give {allowed}")
 
@@ -84,7 +84,8 @@ def _is_list(default: Any) -> bool:
     return isinstance(default, tuple) and bool(default)
 
 
-def _range(name: str, default: float) -> Range:
+def range_of(name: str, default: float) -> Range:
+    """The values that a number may have."""
     if name == "seeds":
         return Range(1, MAX_SEEDS)
     if name == "seed":

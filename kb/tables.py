@@ -99,7 +99,7 @@ class Run(SQLModel, table=True):
     place: str | None = None  # the assigned device
     # see kb.runs.limits
     limits: dict[str, float] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
-    # deterministic, flops, processes
+    # deterministic, flops, processes, broken, sweep (the settings that its batch varies)
     options: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     cluster: str | None = None  # address of a Ray cluster; None for this machine
     attempts: int = 1  # number of starts: a cluster starts a run again when its node is lost

@@ -6,15 +6,13 @@ from typing import Any
 import streamlit as st
 
 from kb import implementations
-from kb.formatting import format_count
 from kb.implementations import Implementation, Setting
 from kb.runs import store, submission
 from kb.tables import Run
-from ui import auth, cache, errors, navigation
+from ui import auth, cache, errors, navigation, run_time, sliders, sweep_form
 from ui.escape import escape_markdown
 
 DEFAULT_PRESET = "quick"
-LOOKED_AT = 20  # newest runs, for how long the next will take
 PRESET_HINTS = {
     "smoke": "seconds; only shows that the code runs",
     "quick": "about a minute",
@@ -29,21 +27,26 @@ def show_form(implementation: Implementation) -> None:
     if not auth.may_launch():
         auth.launch_hint()
         st.code(f"kb run {implementation.name} --preset {DEFAULT_PRESET}", language="bash")
+        sweep_form.show_recent(implementation)
         return
     template = _template_run(implementation)
-    preset = _choose_preset(implementation, template)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        preset = _choose_preset(implementation, template)
+        main = _choose_main_settings(implementation, preset)
     defaults = implementation.presets[preset]
     shown = defaults | (template.changes if template and template.preset == preset else {})
     with st.form(f"launch-{implementation.name}", border=False):
+        texts = _show_sliders(main, shown, implementation, preset)
         with st.expander("Settings", icon=":material/tune:", expanded=template is not None):
             if template:
                 st.caption(escape_markdown(f"The settings of run {template.id}."))
             device = _choose_device(template.device if template else "auto")
-            texts = {
-                setting.name: _setting_field(setting, shown[setting.name], implementation, preset)
-                for setting in implementation.settings
-            }
+            for setting in implementation.settings:
+                if setting not in main:
+                    value = shown[setting.name]
+                    texts[setting.name] = _setting_field(setting, value, implementation, preset)
         submitted = st.form_submit_button("Run", icon=":material/play_arrow:")
+    sweep_form.show_form(implementation, preset)
     auth.show_account()
     if submitted:
         changes = {name: text for name, text in texts.items() if text != _to_text(defaults[name])}
@@ -54,18 +57,9 @@ def show_quick_button(implementation: Implementation) -> None:
     """Shows a button that starts the default preset; nothing to who may not start runs."""
     if not auth.may_launch():
         return
-    label = f"Run it: {_expected_time(implementation)}"
+    label = f"Run it: {run_time.expected_time(implementation, DEFAULT_PRESET)}"
     if st.button(label, type="primary", icon=":material/play_arrow:", key="quick-run"):
         _submit(implementation, DEFAULT_PRESET, {}, "auto")
-
-
-def _expected_time(implementation: Implementation) -> str:
-    """How long the default preset takes: as long as the newest run of it on this machine."""
-    for run in store.latest(cache.engine(), implementation=implementation.name, limit=LOOKED_AT):
-        if run.preset == DEFAULT_PRESET and not run.changes and run.status == "succeeded":
-            seconds = (run.finished or 0) - (run.started or 0)
-            return f"about {format_count(max(1, round(seconds / 60)), 'minute')}"
-    return PRESET_HINTS[DEFAULT_PRESET]
 
 
 def _template_run(implementation: Implementation) -> Run | None:
@@ -89,6 +83,35 @@ def _choose_preset(implementation: Implementation, template: Run | None) -> str:
     return preset or DEFAULT_PRESET
 
 
+def _choose_main_settings(implementation: Implementation, preset: str) -> list[Setting]:
+    """The settings with a slider; none if the visitor would rather type their values."""
+    main = sliders.main_settings(implementation, preset)
+    if not main:
+        return []
+    hint = "Any value, in a field below, in place of the sliders' stops"
+    is_typed = st.toggle("Type values", help=hint, key=f"typed-{implementation.name}")
+    return [] if is_typed else main
+
+
+def _show_sliders(
+    main: list[Setting], shown: dict[str, Any], implementation: Implementation, preset: str
+) -> dict[str, str]:
+    """A slider for each of these settings; the values that they are set to, as texts."""
+    texts = {}
+    for setting, column in zip(main, st.columns(max(1, len(main))), strict=False):
+        value = shown[setting.name]
+        chosen = column.select_slider(
+            escape_markdown(setting.name),
+            sorted({*sliders.stops(setting, implementation, preset), value}),
+            value=value,
+            format_func=lambda number: f"{number:g}",
+            help=_about(setting),
+            key=f"slider-{implementation.name}-{preset}-{setting.name}-{value}",
+        )
+        texts[setting.name] = _to_text(chosen)
+    return texts
+
+
 def _choose_device(wanted: str) -> str:
     """Shows the devices that the last supervisor found; before the first, only "auto" and "cpu"."""
     labels = {"auto": "auto: the best free device", "cpu": "cpu"}
@@ -106,10 +129,13 @@ def _setting_field(
     setting: Setting, value: Any, implementation: Implementation, preset: str
 ) -> str:
     """A field for a setting; its text is parsed as that of `kb run --set`."""
-    words = filter(None, (setting.type, setting.range, setting.comment))
-    about = escape_markdown("; ".join(words))
     key = f"{implementation.name}-{preset}-{setting.name}"
-    return str(st.text_input(setting.name, _to_text(value), help=about, key=key))
+    return str(st.text_input(setting.name, _to_text(value), help=_about(setting), key=key))
+
+
+def _about(setting: Setting) -> str:
+    words = filter(None, (setting.type, setting.range, setting.comment))
+    return escape_markdown("; ".join(words))
 
 
 def _to_text(value: Any) -> str:

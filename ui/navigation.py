@@ -35,6 +35,7 @@ PAGES = {
     "milestone": PageInfo("milestone", "Milestone", "milestone", in_menu=False),
     "compare": PageInfo("compare", "Compare", "compare", in_menu=False),
     "run": PageInfo("run", "Run", "run", in_menu=False),
+    "sweep": PageInfo("sweep", "Sweep", "sweep", in_menu=False),
 }
 HOME = "timeline"
 

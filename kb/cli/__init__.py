@@ -24,6 +24,7 @@ GROUPS = {  # a module of this package, and the verbs that it adds
     "export": ("export", "sql", "schema"),
     "run": ("run",),
     "runs": ("runs", "rows", "devices"),
+    "sweep": ("sweep",),
     "queue": ("stop", "pause", "resume", "prioritize"),
     "claims": ("claims", "record", "verify"),
     "backup": ("backup", "restore"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kb import ranges
-from kb.cli import shell
+from kb.cli import shell, sweep
 from kb.formatting import (
     format_count,
     format_gain,
@@ -71,6 +71,13 @@ def _add_settings(verb: argparse.ArgumentParser) -> None:
         help=f"change one setting; {ranges.RULES}",
     )
     verb.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,VALUE",
+        help="a run for each of these values; given twice, for each pair; `kb sweep` shows them",
+    )
+    verb.add_argument(
         "--deterministic",
         action="store_true",
         help="use torch's deterministic algorithms where they exist",
@@ -110,22 +117,30 @@ def _add_execution_options(verb: argparse.ArgumentParser) -> None:
 
 
 def run_implementations(args: argparse.Namespace) -> int:
-    from kb.runs import description, polling, submission
+    from kb.runs import description, polling, store, submission, sweeps
 
     engine = shell.database()
     requests = [request for name in args.name for request in _requests(engine, name, args)]
+    if args.sweep:
+        requests = _sweep_requests(requests, args)
     ids = submission.submit_all(engine, requests)
+    batch = store.get(engine, ids[0]).batch or ""
     if args.detach:
         if reason := polling.disk_reason():
             print(f"{ids[0]} {reason}", file=sys.stderr)
-        _print_ids(ids, args)
+        _print_ids(ids, batch, args)
         return 0
+    if args.sweep:
+        print(f"{batch}: {len(ids)} runs; `kb sweep {batch}` shows them", file=sys.stderr)
     try:
         ended = [_follow(engine, run_id) for run_id in ids]
     except KeyboardInterrupt:
-        print(f"\n{', '.join(ids)} continue; `kb stop` stops them", file=sys.stderr)
+        left = batch if args.sweep else ", ".join(ids)
+        print(f"\n{left} continue; `kb stop` stops them", file=sys.stderr)
         return 130
-    if args.json:
+    if args.sweep:
+        sweep.print_sweep(sweeps.read(engine, batch), None, as_json=args.json)
+    elif args.json:
         described = [replace_non_finite(description.describe(engine, run_id)) for run_id in ids]
         shell.print_json(described[0] if len(ids) == 1 else described)
     else:
@@ -136,11 +151,13 @@ def run_implementations(args: argparse.Namespace) -> int:
     return 0 if all(run.status == "succeeded" for run in ended) else 1
 
 
-def _print_ids(ids: list[str], args: argparse.Namespace) -> None:
+def _print_ids(ids: list[str], batch: str, args: argparse.Namespace) -> None:
+    """The ids of the runs; of a sweep the batch, which stands for them all."""
     if args.json:
-        shell.print_json({"id": ids[0]} if len(ids) == 1 else {"ids": ids}, indent=None)
+        printed = {"id": ids[0]} if len(ids) == 1 else {"ids": ids}
+        shell.print_json(printed | ({"batch": batch} if args.sweep else {}), indent=None)
     else:
-        print("\n".join(ids))
+        print(batch if args.sweep else "\n".join(ids))
 
 
 def _requests(engine: "Engine", name: str, args: argparse.Namespace) -> "list[RunRequest]":
@@ -168,6 +185,26 @@ def _requests(engine: "Engine", name: str, args: argparse.Namespace) -> "list[Ru
                 dataclasses.replace(request, changes=request.changes | settings, device=device)
             )
     return requests
+
+
+def _sweep_requests(requests: "list[RunRequest]", args: argparse.Namespace) -> "list[RunRequest]":
+    """The runs of a sweep. Raises CommandError or ValueError if they can't be one."""
+    from kb import implementations
+    from kb.runs import sweeps
+
+    if len(requests) > 1:
+        raise shell.CommandError(
+            "a sweep is of one name, seed and device; sweep seeds by --sweep seed=0,1000"
+        )
+    base = requests[0]
+    implementation = implementations.read(base.name)
+    texts: dict[str, list[str]] = {}
+    for item in args.sweep:
+        name, _, values = item.partition("=")
+        texts.setdefault(name, []).extend(
+            text.strip() for text in values.split(",") if text.strip()
+        )
+    return sweeps.requests(base, sweeps.parse_axes(implementation, base.preset, texts))
 
 
 def _repeat(earlier: "Run", implementation: "Implementation") -> "RunRequest":

@@ -19,7 +19,7 @@ def describe(engine: Engine, run_id: str) -> dict[str, Any]:
         **_describe_execution(run),
         "metrics": {str(name): points[-1][1] for name, points in series.items()},
         "verdicts": [
-            {**_describe_verdict(verdict), "published": published.get(verdict.claim)}
+            {**describe_verdict(verdict), "published": published.get(verdict.claim)}
             for verdict in store.verdicts(engine, run_id)
         ],
         "artifacts": list(map(_describe_artifact, store.artifacts(engine, run_id))),
@@ -57,7 +57,7 @@ def _describe_execution(run: Run) -> dict[str, Any]:
     }
 
 
-def _describe_verdict(verdict: RunVerdict) -> dict[str, Any]:
+def describe_verdict(verdict: RunVerdict) -> dict[str, Any]:
     return {
         "claim": verdict.claim,
         "verdict": verdict.verdict,

@@ -47,14 +47,25 @@ def get(engine: Engine, run_id: str) -> Run:
 
 
 def latest(
-    engine: Engine, *, implementation: str | None = None, batch: str | None = None, limit: int = 100
+    engine: Engine,
+    *,
+    implementation: str | None = None,
+    batch: str | None = None,
+    swept: bool | None = None,
+    limit: int = 100,
 ) -> list[Run]:
-    """Runs, the last submitted first, even if the clock was changed."""
+    """Runs, the last submitted first, even if the clock was changed.
+
+    `swept` leaves only the runs of sweeps, or only the others.
+    """
     query = select(Run).order_by(text("rowid DESC")).limit(limit)
     if batch:
         query = query.where(Run.batch == batch)
     if implementation:
         query = query.where(Run.implementation == implementation)
+    if swept is not None:
+        sweep = func.json_extract(Run.options, "$.sweep")
+        query = query.where(sweep.is_not(None) if swept else sweep.is_(None))
     with Session(engine) as session:
         return list(session.exec(query))
 
@@ -109,7 +120,7 @@ class ClaimVerdict:
 def newest_verdicts(engine: Engine, claims: Sequence[ClaimRow]) -> list[ClaimVerdict]:
     """For each claim, the verdict of the newest run that succeeded.
 
-    Smoke runs prove nothing, and runs with an idea taken out prove something else.
+    Smoke runs prove nothing; runs with an idea taken out and those of a sweep prove something else.
     """
     query = (
         select(RunVerdict, Run)
@@ -120,7 +131,7 @@ def newest_verdicts(engine: Engine, claims: Sequence[ClaimRow]) -> list[ClaimVer
     newest: dict[tuple[str, str], tuple[RunVerdict, Run]] = {}
     with Session(engine) as session:
         for verdict, run in session.exec(query):
-            if "broken" not in run.options:
+            if not run.options.keys() & {"broken", "sweep"}:
                 newest[run.implementation, verdict.claim] = (verdict, run)
     return [
         ClaimVerdict(claim, *newest.get((claim.implementation, claim.id), (None, None)))

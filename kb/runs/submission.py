@@ -37,7 +37,7 @@ class RunRequest:
     device: str = "auto"
     priority: int = 0
     limits: dict[str, float] = field(default_factory=dict)  # as kb.runs.limits parses them
-    options: dict[str, Any] = field(default_factory=dict)  # deterministic, flops, processes
+    options: dict[str, Any] = field(default_factory=dict)  # as in kb.tables.Run
     cluster: str | None = None  # a Ray cluster's address; "": this machine; None: KB_CLUSTER
 
 

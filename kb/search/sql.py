@@ -45,14 +45,15 @@ SORT_ORDERS = {
     "relevance": "score DESC, m.first, m.position",
     "title": "casefold_ascii(m.title), m.position",
 }
-# The verdict of each claim by the newest run that judged it. Smoke runs are excluded, and runs with
-# an idea taken out. SQLite takes the columns beside max() from the row of the maximum.
+# The verdict of each claim by the newest run that judged it. Smoke runs are excluded, runs with an
+# idea taken out, and those of a sweep. SQLite takes the columns beside max() from that row.
 LATEST_VERDICTS = """
     SELECT c.milestone, coalesce(newest.verdict, 'unchecked') AS verdict FROM claim c LEFT JOIN (
         SELECT r.implementation, v.claim, replace(v.verdict, ' ', '-') AS verdict, max(r.finished)
         FROM verdict v JOIN run r ON r.id = v.run
         WHERE r.status = 'succeeded' AND r.preset <> 'smoke'
-        AND json_extract(r.options, '$.broken') IS NULL GROUP BY r.implementation, v.claim
+        AND json_extract(r.options, '$.broken') IS NULL
+        AND json_extract(r.options, '$.sweep') IS NULL GROUP BY r.implementation, v.claim
     ) newest ON newest.implementation = c.implementation AND newest.claim = c.id
 """
 

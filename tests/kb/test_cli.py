@@ -28,6 +28,7 @@ VERBS = [
     "run",
     "runs",
     "rows",
+    "sweep",
     "stop",
     "pause",
     "resume",

@@ -11,7 +11,8 @@ from tests.ui.pages import open_page, page_text
 
 
 @pytest.mark.parametrize(
-    "page", ["timeline", "search", "lineage", "claims", "runs", "compare", "milestone", "run"]
+    "page",
+    ["timeline", "search", "lineage", "claims", "runs", "compare", "milestone", "run", "sweep"],
 )
 def test_an_empty_database_is_no_error(page: str, engine: Engine) -> None:
     assert open_page(page).title
@@ -49,8 +50,8 @@ def test_a_paper_has_its_claims_its_code_and_a_form_of_its_settings(loaded: Engi
     fields = {field.label: field.value for field in app.text_input}
     quick = implementations.read("dropout").presets["quick"]
     assert next(box for box in app.selectbox if box.label == "device").value == "auto"
-    assert {name: fields[name] for name in ("updates", "p_hidden")} == {
-        n: repr(quick[n]) for n in ("updates", "p_hidden")
+    assert {name: fields[name] for name in ("updates", "batch")} == {
+        n: repr(quick[n]) for n in ("updates", "batch")
     }
 
 

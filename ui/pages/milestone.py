@@ -178,7 +178,9 @@ def _show_facts(entry: dict[str, Any]) -> None:
 
 
 def _show_runs(implementation: Implementation) -> None:
-    runs = store.latest(cache.engine(), implementation=implementation.name, limit=LISTED_RUNS)
+    runs = store.latest(
+        cache.engine(), implementation=implementation.name, swept=False, limit=LISTED_RUNS
+    )
     if runs:
         st.markdown("**Latest runs**")
     for run in runs:

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from kb.formatting import format_number
-from kb.runs import curves, store
+from kb.runs import curves, store, sweeps
 from kb.tables import MilestoneRow, Run
 from ui import cache, charts, navigation, run_results, run_state, time_machine_view
 from ui.escape import escape_markdown
@@ -54,6 +54,8 @@ def _show_title(run: Run, paper: MilestoneRow | None) -> None:
     st.title(escape_markdown(f"{name}: {run.preset} run"), anchor=False)
     if paper:
         navigation.link("milestone", paper.title, id=paper.id)
+    if run.batch and sweeps.OPTION in run.options:
+        navigation.link("sweep", "The sweep that it belongs to", batch=run.batch)
     changes = "".join(f", {name}={value}" for name, value in run.changes.items())
     cluster = f", on the cluster at {run.cluster}" if run.cluster else ""
     lost = "nodes were lost" if run.cluster else "its supervisor had ended"

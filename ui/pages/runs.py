@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from kb.runs import polling, store
+from kb.runs import polling, store, sweeps
 from kb.tables import Run
 from ui import cache, format, html_parts, navigation, queue_watch, run_status
 from ui.escape import escape_markdown
@@ -60,7 +60,9 @@ def _show_active(known: list[str], active: list[str]) -> None:
 def _show_run(run: Run) -> None:
     has_ended = run.status in store.ENDED
     progress = f"{run.done / run.total:.0%}, " if run.status == "running" and run.total else ""
-    details = f"{run.preset} on {format.run_device(run)}, {progress}{format.age(run.submitted)}"
+    changes = "".join(f" {name}={value}," for name, value in run.changes.items())
+    device = format.run_device(run)
+    details = f"{run.preset},{changes} on {device}, {progress}{format.age(run.submitted)}"
     outcomes = _outcomes(run.id) if has_ended else []
     verdicts = "".join(
         f", {outcomes.count(name)} {name}" for name in html_parts.VERDICT_MARKS if name in outcomes
@@ -69,6 +71,8 @@ def _show_run(run: Run) -> None:
         run_status.show_badge(run)
         navigation.link("run", run.id, id=run.id)
         st.caption(escape_markdown(details) + verdicts)
+        if run.batch and sweeps.OPTION in run.options:
+            navigation.link("sweep", "its sweep", batch=run.batch)
 
 
 @st.cache_data(max_entries=10 * LISTED_RUNS)
