@@ -1,12 +1,14 @@
 """What a run has produced: verdicts, pictures, and text that cites or reproduces it."""
 
+from typing import Any
+
 import streamlit as st
 
 from kb import db
 from kb.formatting import format_number
 from kb.runs import store
 from kb.tables import Artifact, ClaimRow, Run, RunVerdict
-from ui import cache, claim_cards, format, html_parts
+from ui import cache, claim_cards, format, html_parts, run_card
 from ui.claim_status import ClaimStatus
 from ui.escape import escape_markdown
 
@@ -17,14 +19,18 @@ def show_headline(run: Run) -> None:
     """Shows the verdict of the run's most important claim, as soon as there is one."""
     if run.preset == "smoke":
         return
+    if statuses := _statuses(run):
+        st.html(claim_cards.headline_html(statuses))
+
+
+def _statuses(run: Run) -> list[ClaimStatus]:
+    """The verdicts of the run with the claims of the timeline that they are about."""
     claims = _claims(run)
-    statuses = [
+    return [
         ClaimStatus(claims[verdict.claim], verdict, run, None)
         for verdict in store.verdicts(cache.engine(), run.id)
         if verdict.claim in claims
     ]
-    if statuses:
-        st.html(claim_cards.headline_html(statuses))
 
 
 def _claims(run: Run) -> dict[str, ClaimRow]:
@@ -99,8 +105,8 @@ def _show_picture(artifact: Artifact) -> None:
     st.image(file.read_bytes(), caption=caption, alt=artifact.caption)
 
 
-def show_summary(run: Run) -> None:
-    """Shows the verdicts as text that can be copied into a message or a paper."""
+def show_summary(run: Run, title: str, rows: list[dict[str, Any]]) -> None:
+    """Shows the verdicts as text that can be copied into a message or a paper, and as a card."""
     verdicts = store.verdicts(cache.engine(), run.id)
     if not verdicts or run.preset == "smoke" or not run.environment:
         return
@@ -117,6 +123,15 @@ def show_summary(run: Run) -> None:
         lines.append(f"  {verdict.claim}: {verdict.verdict}; {measured} {verdict.unit}")
     st.header("Summary to copy", anchor=False)
     st.code("\n".join(lines), language=None, wrap_lines=True)
+    st.download_button(
+        "Card",
+        lambda: run_card.run_card(run, title, _statuses(run), rows),
+        f"{run.id}.html",
+        "text/html",
+        icon=":material/download:",
+        on_click="ignore",
+        help="One HTML file with claims, verdicts, curves, machine and date, to be sent or shown",
+    )
 
 
 def show_provenance(run: Run) -> None:

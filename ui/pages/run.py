@@ -48,10 +48,13 @@ def _row_values(run_id: str) -> list[dict[str, Any]]:
     return [row.values for row in store.sample_rows(cache.engine(), run_id, MAX_ROWS)]
 
 
+def _title(run: Run, paper: MilestoneRow | None) -> str:
+    return f"{paper.short if paper else run.implementation}: {run.preset} run"
+
+
 def _show_title(run: Run, paper: MilestoneRow | None) -> None:
-    name = paper.short if paper else run.implementation
-    st.set_page_config(page_title=f"{name}: {run.preset} run")
-    st.title(escape_markdown(f"{name}: {run.preset} run"), anchor=False)
+    st.set_page_config(page_title=_title(run, paper))
+    st.title(escape_markdown(_title(run, paper)), anchor=False)
     if paper:
         navigation.link("milestone", paper.title, id=paper.id)
     if run.batch and sweeps.OPTION in run.options:
@@ -90,7 +93,7 @@ def _show_body(run_id: str, paper: MilestoneRow | None, was_active: bool, had_cu
     _show_log(run)
     if not was_active:
         time_machine_view.show_run(run)
-        run_results.show_summary(run)
+        run_results.show_summary(run, _title(run, paper), rows)
         run_results.show_provenance(run)
 
 

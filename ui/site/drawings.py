@@ -60,7 +60,7 @@ def curves_html(rows: list[dict[str, Any]]) -> str:
     colours = {side: charts.PALETTE[i % len(charts.PALETTE)] for i, side in enumerate(sides)}
     settings = list(dict.fromkeys(shown["setting"]))
     dashes = {name: charts.DASHES[i % len(charts.DASHES)] for i, name in enumerate(settings)}
-    means = shown.groupby(["series", "setting", "step"], sort=False)["value"].mean()
+    means = shown.groupby(["series", "setting", "step"])["value"].mean()
     curves = [
         (colours[side], dashes[setting], list(means[side, setting].sort_index().items()))
         for side, setting in dict.fromkeys(zip(shown["series"], shown["setting"], strict=True))
