@@ -2,6 +2,7 @@
 
 Those are its own file and the modules of impl/kit that it imports, directly or by way of others.
 Nothing is executed. A new module in impl/kit leaves recorded measurements of others as they are.
+A ladder (impl/ladders) also takes nets from papers' files: it has the hash of all that it imports.
 """
 
 import ast
@@ -30,6 +31,30 @@ def kit_files(source: str, kit: Path) -> list[Path]:
                 found.add(file)
                 sources.append(file.read_text(encoding="utf-8"))
     return sorted(found)
+
+
+def ladder_hash(file: Path, root: Path) -> str:
+    """SHA-256 of a ladder's file and of all in the folder `root` that it imports.
+
+    What draws is left out: it measures nothing.
+    """
+    files, unread = {file}, [file]
+    while unread:
+        tree = ast.parse(unread.pop().read_text(encoding="utf-8"))
+        for module in filter(_is_measuring, _imported_modules(tree)):
+            path = root.joinpath(*module.split("."))
+            for found in (path.with_suffix(".py"), path / "__init__.py"):
+                if found.is_file() and found not in files:
+                    files.add(found)
+                    unread.append(found)
+    digest = hashlib.sha256()
+    for found in sorted(files):
+        digest.update(found.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_measuring(module: str) -> bool:
+    return module.startswith("impl.") and not module.startswith("impl.drawing")
 
 
 def _imported_files(tree: ast.Module, kit: Path) -> Iterator[Path]:

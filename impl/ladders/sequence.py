@@ -36,7 +36,7 @@ class Config:
     parameters: int = 6_000  # of each net, as nearly as a whole number of units allows
     batch: int = 32
     budget: float = 2.5e9  # FLOPs of all updates of one training
-    lrs: tuple[float, ...] = (0.006, 0.02, 0.06)  # the grid, of Adam
+    lrs: tuple[float, ...] = (0.006, 0.02, 0.06, 0.2)  # the grid, of Adam
     test: int = 2_000  # sequences each for validation and test
     seeds: int = 5  # how many repetitions, each with its own data
     seed: int = 0  # the first of them

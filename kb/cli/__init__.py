@@ -27,6 +27,7 @@ GROUPS = {  # a module of this package, and the verbs that it adds
     "sweep": ("sweep",),
     "queue": ("stop", "pause", "resume", "prioritize"),
     "claims": ("claims", "record", "verify"),
+    "ladders": ("ladders",),
     "backup": ("backup", "restore"),
     "serve": ("serve", "mcp"),
 }

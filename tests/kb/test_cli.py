@@ -37,6 +37,7 @@ VERBS = [
     "claims",
     "record",
     "verify",
+    "ladders",
     "sql",
     "import",
     "imports",

@@ -20,6 +20,7 @@ from ui import (
     code_view,
     format,
     html_parts,
+    ladder_view,
     launch_form,
     lecture,
     navigation,
@@ -48,6 +49,7 @@ def show() -> None:
         return
     entry = row.entry
     implementation = implementations.read(row.implementation) if row.implementation else None
+    ladders = ladder_view.ladders_of(row.id)
     claims = db.claims(cache.engine(), row.id)
     statuses = claim_statuses(claims)
     st.set_page_config(page_title=f"{row.short}, {row.date[:4]}")
@@ -57,7 +59,7 @@ def show() -> None:
     _show_title(row)
     if implementation:
         _show_headline(statuses, implementation)
-    _show_anchors(implementation is not None)
+    _show_anchors(has_implementation=implementation is not None, has_ladder=bool(ladders))
     left, right = st.columns([5, 3], gap="large")
     with left:
         _show_story(entry)
@@ -67,6 +69,8 @@ def show() -> None:
     if implementation:
         st.header("Claims", anchor="claims")
         claim_cards.show_claims(statuses)
+    ladder_view.show_ladders(ladders, row.id)
+    if implementation:
         launch_form.show_form(implementation)
         _show_runs(implementation)
         _show_time_machine(implementation.name, row)
@@ -111,9 +115,12 @@ def _show_headline(statuses: Sequence[ClaimStatus], implementation: Implementati
         launch_form.show_quick_button(implementation)
 
 
-def _show_anchors(has_implementation: bool) -> None:
+def _show_anchors(*, has_implementation: bool, has_ladder: bool) -> None:
     """Shows links to the parts of the page."""
-    anchors = ANCHORS if has_implementation else [ANCHORS[0], ANCHORS[-1]]
+    anchors = list(ANCHORS if has_implementation else (ANCHORS[0], ANCHORS[-1]))
+    if has_ladder:
+        place = 2 if has_implementation else 1  # after the claims
+        anchors.insert(place, (ladder_view.TITLE, ladder_view.ANCHOR))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(" · ".join(f"[{name}](#{anchor})" for name, anchor in anchors))
         lecture.show_switch()
