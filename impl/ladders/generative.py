@@ -40,7 +40,7 @@ class Config:
     T: int = 50  # steps of diffusion
     batch: int = 100
     budget: float = 5e9  # FLOPs of all updates of one training
-    lrs: tuple[float, ...] = (0.001, 0.004, 0.016)  # the grid, of Adam
+    lrs: tuple[float, ...] = (0.004, 0.016, 0.064)  # the grid, of Adam
     seeds: int = 5  # how many repetitions, each with its own examples
     seed: int = 0  # the first of them
 
@@ -55,7 +55,7 @@ LADDER = Ladder(
     task="A model learns from a thousand examples, of eight heaps of points in the plane or of "
     "handwritten digits, and draws new ones. Measured is their energy distance from unseen "
     "examples: 0 if both are distributed alike. It tells where samples lie, hardly how sharp "
-    "they are.",
+    "they are. Samples are clipped to the range of the examples.",
     unit="% of the distance between two examples",
     measure="test_distance",
     rungs={"VAE": "vae", "GAN": "gan", "diffusion": "ddpm"},
@@ -167,7 +167,9 @@ def trial(
         yield from train(lambda: model.loss(batch()), optimizer, lr, updates)
     with torch.no_grad():
         samples = model.sample(len(val) + len(test), generator(seed, "samples"))
-    of_val, of_test = samples.nan_to_num(0).split([len(val), len(test)])
+    # For all models: one number that runs away would be all of the distance.
+    samples = samples.nan_to_num(0).clamp(x.amin(0), x.amax(0))
+    of_val, of_test = samples.split([len(val), len(test)])
     distances = dict(
         val_distance=energy_distance(of_val, val), test_distance=energy_distance(of_test, test)
     )

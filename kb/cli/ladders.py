@@ -10,8 +10,15 @@ from kb.formatting import format_number, format_table
 if TYPE_CHECKING:
     from kb.ladders import Ladder
 
-COLUMNS = ("rung", "milestone", "measured, 95% interval", "over the rung above")
-COLUMNS += ("parameters", "updates", "learning rates")
+COLUMNS = (
+    "rung",
+    "milestone",
+    "measured, 95% interval",
+    "over the rung above",
+    "parameters",
+    "updates",
+    "learning rates",
+)
 
 
 def add_verbs(add_verb: shell.AddVerb) -> None:

@@ -20,11 +20,11 @@ B, T, E, H = 4, 7, 6, 10
 
 @pytest.mark.parametrize("layer, gates", [(nn.RNN, 1), (nn.LSTM, 4), (nn.GRU, 3)])
 def test_flops_of_a_recurrent_net_are_those_counted_by_hand(
-    layer: type[nn.RNNBase], gates: int
+    layer: type[nn.RNN | nn.LSTM | nn.GRU], gates: int
 ) -> None:
-    net, x = layer(E, H, batch_first=True), torch.randn(B, T, E, requires_grad=True)  # type: ignore[call-arg, arg-type]
+    net, x = layer(E, H, batch_first=True), torch.randn(B, T, E, requires_grad=True)
     of_input, of_state = (2 * gates * H * n * B for n in (E, H))  # a step's products, forward
-    first_state = of_state  # it is zero and needs no gradient
+    first_state = of_state  # it is zero and gets no gradient
     expected = 3 * T * (of_input + of_state) - first_state
     assert ladder.count_flops(lambda: net(x)[0].sum().backward()) == expected
 
