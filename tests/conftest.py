@@ -63,7 +63,7 @@ def loaded_file(tmp_path_factory: pytest.TempPathFactory, timeline: loader.Timel
     """A database with the project's timeline in it, to be copied."""
     file = tmp_path_factory.mktemp("loaded") / "kb.sqlite3"
     engine = db.open_database(file)
-    db.load_timeline(engine, timeline.milestones, paths.TIMELINE)
+    db.load_timeline(engine, timeline.milestones)
     engine.dispose()  # all of it is in the file then
     return file
 

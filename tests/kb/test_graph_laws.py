@@ -92,7 +92,7 @@ def test_paths_are_paths(case: tuple[nx.MultiDiGraph, str, str]) -> None:
     assert bool(paths) == nx.has_path(lineage.to_undirected(), a, b)
     assert len(set(paths)) == len(paths) <= 3
     costs = [cost(lineage, path) for path in paths if path.directed]
-    assert costs == sorted(costs)
+    assert not costs or costs[0] == min(costs), "the others differ from it as much as they can"
     if costs and a != b:
         links = nx.DiGraph()
         links.add_edges_from(
