@@ -37,7 +37,7 @@ class Config:
     bias: float = -2.0  # of the highway's gates at first
     batch: int = 50
     budget: float = 7e8  # FLOPs of all updates of one training
-    lrs: tuple[float, ...] = (0.01, 0.05, 0.25)  # the grid, of SGD with momentum
+    lrs: tuple[float, ...] = (0.01, 0.05, 0.25, 1.25)  # the grid, of SGD with momentum
     momentum: float = 0.9
     seeds: int = 5  # how many repetitions, each with its own training images
     seed: int = 0  # the first of them
@@ -51,7 +51,7 @@ LADDER = Ladder(
     name="depth",
     title="Sixteen layers",
     task="Nets learn to read a thousand handwritten digits, with as many parameters in 4 layers as "
-    "in 16. Measured is how many unseen digits they misread; who guesses misreads 90 %.",
+    "in 16. Measured is how many unseen digits they misread; a guess is wrong in 90 %.",
     unit="% of unseen digits misread",
     measure="test_error",
     rungs={
