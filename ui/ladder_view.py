@@ -113,7 +113,7 @@ def _outcome(condition: Mapping[str, Any]) -> str:
         return ""
     where = f"With {condition['name']}" if condition["name"] else "Here"
     name = f"the newest, {newest}," if best.rung == newest else best.rung
-    sentence = f"{where} {name} does best, with {best.wins} of {best.seeds} seeds"
+    sentence = f"{where} {name} is best on average, and with {best.wins} of {best.seeds} seeds"
     if best.rung == newest:
         return f"{sentence}."
     return f"{sentence}, not the newest; another task or budget may order them otherwise."

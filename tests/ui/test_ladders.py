@@ -54,7 +54,7 @@ def show(entry: dict[str, Any]) -> str:
 def test_where_the_older_one_wins_the_page_says_so(loaded: Engine, entry: dict[str, Any]) -> None:
     text = show(entry)
     assert "5 worse (3 .. 7)" in text
-    assert "does best, with 2 of 2 seeds, not the newest" in text
+    assert "is best on average, and with 2 of 2 seeds, not the newest" in text
     assert "At the edge of them: Adam." in text
     assert "The source has changed since" in text
 
