@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kb import paths, source_hashes
-from kb.formatting import replace_non_finite
+from kb import paths, results, source_hashes
 
 SHARED = "ladder"  # the module of impl/ladders that all of them use
 
@@ -49,20 +48,15 @@ def source_hash(name: str) -> str:
 
 
 def record_file() -> Path:
-    return paths.SHARE / "results" / "ladders.json"
+    return results.record_file("ladders")
 
 
 def recorded() -> Iterator[Ladder]:
     """The ladders of the record that there still are, in the order of their names."""
     known = names()
-    for name, entry in sorted(_read_record().items()):
+    for name, entry in sorted(results.read_file(record_file()).items()):
         if name in known:
             yield Ladder(name, entry)
-
-
-def _read_record() -> dict[str, Any]:
-    file = record_file()
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def measure(name: str, preset: str = "quick", seed: int = 0) -> dict[str, Any]:
@@ -96,14 +90,10 @@ def measure(name: str, preset: str = "quick", seed: int = 0) -> dict[str, Any]:
 
 def write_record(measured: Mapping[str, dict[str, Any]]) -> Path:
     """Puts these ladders in the place of the recorded ones, and drops those that are no more."""
-    record = _read_record() | dict(measured)
+    record = results.read_file(record_file()) | dict(measured)
     known = names()
-    record = {name: entry for name, entry in record.items() if name in known}
-    text = json.dumps(replace_non_finite(record), indent=1, sort_keys=True, ensure_ascii=False)
-    file = record_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    paths.replace_text(file, text + "\n")
-    return file
+    kept = {name: entry for name, entry in record.items() if name in known}
+    return results.write_file(kept, record_file())
 
 
 # What the shell and the pages say of a ladder

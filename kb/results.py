@@ -155,8 +155,12 @@ def record_file(preset: str = "quick", folder: Path | None = None) -> Path:
 
 def read_record(preset: str = "quick", folder: Path | None = None) -> dict[str, Any]:
     """The entry of each implementation by its name; empty if there is no record."""
-    file = record_file(preset, folder)
-    return json.loads(file.read_text()) if file.exists() else {}
+    return read_file(record_file(preset, folder))
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    """A record by its names; empty if there is no such file."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def write_record(
@@ -178,7 +182,7 @@ def write_record(
     for name, verdicts in broken.items():
         record.setdefault(name, {"blocks": [], "broken": {}})["broken"] |= verdicts
     known = implementations.names()
-    return _write_file({name: entry for name, entry in record.items() if name in known}, file)
+    return write_file({name: entry for name, entry in record.items() if name in known}, file)
 
 
 def write_counts(counted: dict[str, Run], preset: str, folder: Path | None = None) -> Path:
@@ -190,7 +194,7 @@ def write_counts(counted: dict[str, Run], preset: str, folder: Path | None = Non
             same_settings = block["settings"] == run.settings | {"seed": block["seed"]}
             if block["source_hash"] == run.source_hash and same_settings:
                 block["usage"] |= _counts_for(block, run)
-    return _write_file(record, record_file(preset, folder))
+    return write_file(record, record_file(preset, folder))
 
 
 def _counts_for(block: Block, run: Run) -> dict[str, Any]:
@@ -202,7 +206,8 @@ def _counts_for(block: Block, run: Run) -> dict[str, Any]:
     return {key: usage[key] for key in fields}
 
 
-def _write_file(record: dict[str, Any], file: Path) -> Path:
+def write_file(record: dict[str, Any], file: Path) -> Path:
+    """Writes a record whole or not at all."""
     text = json.dumps(replace_non_finite(record), indent=1, sort_keys=True, ensure_ascii=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     paths.replace_text(file, text + "\n")

@@ -6,8 +6,9 @@ A ladder (impl/ladders) also takes nets from papers' files: it has the hash of a
 """
 
 import ast
+import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 KIT = "impl.kit"
@@ -23,14 +24,7 @@ def source_hash(source: str, kit: Path) -> str:
 
 def kit_files(source: str, kit: Path) -> list[Path]:
     """The modules of the folder `kit` that this source imports, and those that they import."""
-    found: set[Path] = set()
-    sources = [source]
-    while sources:
-        for file in _imported_files(ast.parse(sources.pop()), kit):
-            if file not in found:
-                found.add(file)
-                sources.append(file.read_text(encoding="utf-8"))
-    return sorted(found)
+    return sorted(_reached(source, functools.partial(_kit_files_of, kit=kit)))
 
 
 def ladder_hash(file: Path, root: Path) -> str:
@@ -38,36 +32,49 @@ def ladder_hash(file: Path, root: Path) -> str:
 
     What draws is left out: it measures nothing.
     """
-    files, unread = {file}, [file]
-    while unread:
-        tree = ast.parse(unread.pop().read_text(encoding="utf-8"))
-        for module in filter(_is_measuring, _imported_modules(tree)):
-            path = root.joinpath(*module.split("."))
-            for found in (path.with_suffix(".py"), path / "__init__.py"):
-                if found.is_file() and found not in files:
-                    files.add(found)
-                    unread.append(found)
+    source = file.read_text(encoding="utf-8")
+    files = _reached(source, functools.partial(_measuring_files_of, root=root)) | {file}
     digest = hashlib.sha256()
     for found in sorted(files):
         digest.update(found.read_bytes())
     return digest.hexdigest()
 
 
-def _is_measuring(module: str) -> bool:
-    return module.startswith("impl.") and not module.startswith("impl.drawing")
+def _kit_files_of(module: str, kit: Path) -> Iterator[Path]:
+    if module == KIT or module.startswith(f"{KIT}."):
+        yield from filter(Path.is_file, (kit / "__init__.py", kit / f"{module[9:]}.py"))
 
 
-def _imported_files(tree: ast.Module, kit: Path) -> Iterator[Path]:
-    for module in _imported_modules(tree):
-        if module == KIT or module.startswith(f"{KIT}."):
-            yield from filter(Path.is_file, (kit / "__init__.py", kit / f"{module[9:]}.py"))
+def _measuring_files_of(module: str, root: Path) -> Iterator[Path]:
+    if module.startswith("impl.") and not module.startswith("impl.drawing"):
+        path = root.joinpath(*module.split("."))
+        yield from filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py"))
 
 
-def _imported_modules(tree: ast.Module) -> Iterator[str]:
+def _reached(source: str, files_of: Callable[[str], Iterator[Path]]) -> set[Path]:
+    """The files of the modules that this source imports, and of those that they import.
+
+    `files_of` gives the files of a module that count.
+    """
+    found: set[Path] = set()
+    sources = [source]
+    while sources:
+        for module in _imported_modules(sources.pop()):
+            for file in files_of(module):
+                if file not in found:
+                    found.add(file)
+                    sources.append(file.read_text(encoding="utf-8"))
+    return found
+
+
+@functools.lru_cache(maxsize=512)  # the app asks again with every page that it draws
+def _imported_modules(source: str) -> tuple[str, ...]:
     """Each module that is imported anywhere, and each name in it, which may be one."""
-    for node in ast.walk(tree):
+    modules: list[str] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            modules.append(node.module)
+            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(modules)

@@ -22,7 +22,7 @@ def show_code(entry: dict[str, Any], implementation: Implementation) -> None:
     )
     st.download_button(
         "Jupyter notebook",
-        as_notebook(entry, implementation, "quick"),
+        lambda: as_notebook(entry, implementation, "quick"),
         f"{entry['id']}.ipynb",
         "application/x-ipynb+json",
         icon=":material/download:",

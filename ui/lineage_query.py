@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kb import graph
+from kb import graph, graph_paths
 from kb.graph import Step
 from kb.graph_paths import Path
 from ui.lineage import MAX_MILESTONES
@@ -79,6 +79,20 @@ def milestone_roles(
         for step in [step for side in graph.neighbours(lineage, id) for step in side]:
             roles.setdefault(step.id, "beside")
     return dict(islice(roles.items(), MAX_MILESTONES)), max(0, len(roles) - MAX_MILESTONES)
+
+
+def roles_and_way(
+    at: str, to: str | None, known: Collection[str], lineage: "nx.MultiDiGraph"
+) -> tuple[dict[str, str], list[str]]:
+    """For a step of a tour: what stands in its picture, and the path to `to` that is heavier.
+
+    Without `to`, what the milestone is linked to before it.
+    """
+    params = {"show": "before", "depth": "1"} | ({"to": to} if to else {})
+    query = read_query(at, params, known)
+    paths = graph_paths.find_paths(lineage, at, to, limit=1) if to else []
+    roles, _ = milestone_roles(query, lineage, paths)
+    return roles, paths[0].ids if paths else []
 
 
 def losses_without(query: LineageQuery, lineage: "nx.MultiDiGraph") -> dict[str, str]:

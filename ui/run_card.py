@@ -11,7 +11,8 @@ from ui import claim_cards, format
 from ui.claim_status import ClaimStatus
 from ui.site.drawings import curves_html
 
-STYLES = tuple(Path(__file__).parent / name for name in ("style.css", "run_card.css"))
+UI = Path(__file__).parent
+STYLES = (UI / "style.css", UI / "site/assets/drawings.css", UI / "run_card.css")
 PAGE = """<!doctype html>
 <html lang="en">
 <head>

@@ -4,7 +4,7 @@ from typing import assert_never
 
 import streamlit as st
 
-from kb import db, graph_paths
+from kb import db
 from kb.implementations import Implementation
 from kb.tables import MilestoneRow
 from kb.tours import Step
@@ -39,17 +39,14 @@ def show_place(row: MilestoneRow) -> None:
 
 def show_lineage(at: str, to: str | None = None) -> None:
     """The paths to another milestone, or else what the milestone is linked to before it."""
-    params = {"show": "before", "depth": "1"} | ({"to": to} if to else {})
-    query = lineage_query.read_query(at, params, cache.milestones())
-    paths = graph_paths.find_paths(cache.lineage(), at, to, limit=1) if to else []
-    roles, _ = lineage_query.milestone_roles(query, cache.lineage(), paths)
+    roles, way = lineage_query.roles_and_way(at, to, cache.milestones(), cache.lineage())
     draw_lineage(
         cache.lineage(),
         roles,
         centre=at,
         selected=at,
         opened=(),
-        way=paths[0].ids if paths else (),
+        way=way,
         losses={},
         key="tour-lineage",
     )

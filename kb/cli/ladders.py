@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from kb import ranges
 from kb.cli import shell
 from kb.formatting import format_number, format_table
 
@@ -35,7 +36,9 @@ def add_verbs(add_verb: shell.AddVerb) -> None:
         help="measure them anew, minutes each, and write results/ladders.json",
     )
     verb.add_argument(
-        "--seed", type=shell.bounded_int(0, 4_000_000_000), help="the first seed, with --record (0)"
+        "--seed",
+        type=shell.bounded_int(0, ranges.MAX_SEED),
+        help="the first seed, with --record (0)",
     )
 
 

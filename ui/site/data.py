@@ -26,8 +26,8 @@ PLACE = ("id", "x", "y", "width", "hidden", "role")  # of a milestone in one of 
 
 def assets() -> Iterator[tuple[str, str]]:
     """The style sheets and scripts; the app's own style comes first."""
-    style = (UI / "style.css").read_text(encoding="utf-8")
-    yield "assets/style.css", style + (ASSETS / "site.css").read_text(encoding="utf-8")
+    styles = (UI / "style.css", ASSETS / "drawings.css", ASSETS / "site.css")
+    yield "assets/style.css", "".join(file.read_text(encoding="utf-8") for file in styles)
     yield "assets/icon.svg", (UI / "icon.svg").read_text(encoding="utf-8")
     for file in sorted(ASSETS.glob("*.js")):
         yield f"assets/{file.name}", file.read_text(encoding="utf-8")

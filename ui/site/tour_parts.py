@@ -5,15 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kb import graph_paths
 from kb.tours import Step
-from ui import guesses, lineage_query, timeline_view
+from ui import guesses, lineage_query, timeline_view, tour_views
 from ui.claim_status import ClaimStatus
 from ui.lineage import picture_data
 from ui.site import milestone_parts
 from ui.site.content import Content
-
-TIMELINE_HEIGHT = 480  # pixels
 
 
 def step(content: Content, step: Step, markdown: Callable[[str], Markup]) -> dict[str, Any]:
@@ -68,15 +65,9 @@ def _data(content: Content, step: Step) -> dict[str, Any] | None:
     """What the component of the step draws."""
     if step.show == "timeline":
         links = timeline_view.links_of(content.links, step.at)
-        return {"selected": step.at, "links": links, "height": TIMELINE_HEIGHT}
+        return {"selected": step.at, "links": links, "height": tour_views.TIMELINE_HEIGHT}
     if step.show != "lineage":
         return None
-    params = {"show": "before", "depth": "1"} | ({"to": step.to} if step.to else {})
-    query = lineage_query.read_query(step.at, params, content.milestones)
-    to = [step.to] if step.to else []
-    paths = [
-        path for id in to for path in graph_paths.find_paths(content.lineage, step.at, id, limit=1)
-    ]
-    roles, _ = lineage_query.milestone_roles(query, content.lineage, paths)
-    picture = picture_data(content.lineage, roles, paths[0].ids if paths else (), {})
+    roles, way = lineage_query.roles_and_way(step.at, step.to, content.milestones, content.lineage)
+    picture = picture_data(content.lineage, roles, way, {})
     return picture | {"centre": step.at, "selected": step.at, "opened": []}
