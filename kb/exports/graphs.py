@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 Entry = dict[str, Any]
-TRACK_COLORS = {
-    "theory": "#3b82c4",
-    "software": "#2f9e77",
-    "hardware": "#e07b39",
-    "data": "#a56cc1",
+TRACK_COLORS = {  # as in the app
+    "theory": "#2f6fb0",
+    "software": "#b85a12",
+    "hardware": "#1d7d5c",
+    "data": "#8a4ea3",
 }
 NODE_ATTRIBUTES = ("short", "title", "date", "track", "kind")
 MERMAID_ESCAPES = str.maketrans({"&": "#amp;", '"': "#quot;", "<": "#lt;", ">": "#gt;"})

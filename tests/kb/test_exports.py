@@ -50,6 +50,8 @@ SCHEMA_ORG = {  # the properties that schema.org gives these types, of those tha
     "Product": {"releaseDate", "manufacturer", "keywords", "isRelatedTo"},
 }
 SCHEMA_ORG["SoftwareSourceCode"] = SCHEMA_ORG["CreativeWork"] | {"codeRepository"}
+NMTOKEN = re.compile(r"[-.:\w]+")  # what XML Schema lets an id be
+KINDS = ("key", "node", "edge")  # the elements of GraphML that have an id
 TEX_ESCAPES = re.compile(
     r"\\textbackslash\{\}|\\textasciitilde\{\}|\\textasciicircum\{\}|\\[{}$&#_%]"
 )
@@ -91,6 +93,35 @@ def test_graphml_is_the_lineage() -> None:
     assert len({edge.get("id") for edge in edges}) == len(edges) == len(links)
     declared = {key.get("id") for key in xml.findall("{*}key")}
     assert {data.get("key") for data in xml.findall(".//{*}data")} <= declared
+
+
+@pytest.mark.parametrize("entries", [[], ENTRIES[:1], [*ENTRIES, HOSTILE]])
+def test_graphml_keeps_to_its_schema(entries: list[dict[str, Any]]) -> None:
+    """What graphml-structure.xsd and graphml-attributes.xsd ask of the elements that we write."""
+    root = ElementTree.fromstring(FORMATS["graphml"](entries))
+    namespace = "{http://graphml.graphdrawing.org/xmlns}"
+    assert {element.tag.partition("}")[0] + "}" for element in root.iter()} == {namespace}
+    *keys, graph = root
+    assert root.tag == f"{namespace}graphml" and graph.tag == f"{namespace}graph"
+    assert graph.attrib == {"edgedefault": "directed"}
+    for key in keys:
+        assert key.tag == f"{namespace}key" and set(key.attrib) == {
+            *("id", "for", "attr.name", "attr.type")
+        }
+        assert NMTOKEN.fullmatch(key.get("attr.name", "")) and key.get("attr.type") == "string"
+    ids_of = {kind: [e.get("id", "") for e in root.iter(namespace + kind)] for kind in KINDS}
+    for kind, ids in ids_of.items():
+        assert len(set(ids)) == len(ids), f"two of one id: {kind}"
+        assert all(map(NMTOKEN.fullmatch, ids)), kind
+    for element in graph:
+        kind = element.tag.removeprefix(namespace)
+        ends = {"id", "source", "target"} if kind == "edge" else {"id"}
+        assert kind in ("node", "edge") and set(element.attrib) == ends
+        assert {element.get(end) for end in ends - {"id"}} <= set(ids_of["node"])
+        data = [each.get("key", "") for each in element.findall(f"{namespace}data")]
+        assert len(set(data)) == len(data) == len(element), "one value for each key, nothing else"
+        assert {key.get("for") for key in keys if key.get("id") in data} <= {kind}
+        assert set(data) <= set(ids_of["key"])
 
 
 def test_a_selection_has_only_the_links_within_it() -> None:
