@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from kb.runs import control, resources, store, submission
+from kb.runs import control, polling, resources, store, submission
 from kb.tables import MilestoneRow, Run
 from ui import auth, cache, errors, format, navigation, run_status
 from ui.escape import escape_markdown
@@ -33,7 +33,7 @@ def show_state(run: Run, paper: MilestoneRow | None, *, has_values: bool) -> Non
 def _details(run: Run) -> str:
     """What stands beside the status: device, time and resources, or why the run waits."""
     if run.status == "queued":
-        return run.note or "waiting in the queue"
+        return polling.waiting_reason(cache.engine(), run) or "about to start"
     if run.status == "paused":
         return "waiting to be resumed; its device is free for other runs"
     if run.status == "running" and run.started:

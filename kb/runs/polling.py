@@ -104,7 +104,8 @@ def _device_reason(engine: Engine, run: Run) -> str:
     ]
     occupants: dict[str, None] = {}
     for device in devices or [run.device]:
-        here = [other.id for other in running if other.place in (device, scheduler.kind_of(device))]
+        places = (device, scheduler.kind_of(device))
+        here = [other.id for other in running if other.place in places and other.id != run.id]
         if len(here) < scheduler.RUNS_PER_DEVICE:
             return ""
         occupants |= dict.fromkeys(here)

@@ -316,6 +316,8 @@ def test_a_run_that_waits_for_another_says_so(loaded: Engine, until: Until) -> N
         f"waits for its turn, after {running.id}"
     )
     assert polling.waiting_reason(loaded, store.get(loaded, running.id)) == ""
+    running.status, running.note = "queued", ""  # as it was read before it started
+    assert polling.waiting_reason(loaded, running) == "", "no run waits for itself"
     assert f"waits for its turn, after {running.id}" in kb("runs").stdout
     control.cancel(loaded, queued)
     control.cancel(loaded, running.id)

@@ -87,6 +87,18 @@ def test_a_paused_run_says_so_and_can_be_resumed(a_run: str, loaded: Engine) -> 
     assert [button.label for button in app.button][:2] == ["Stop", "Resume"]
 
 
+def test_a_queued_run_says_what_it_waits_for(a_run: str, loaded: Engine) -> None:
+    change_run(loaded, a_run, status="running", finished=None, reason=None, place="cpu")
+    with Session(loaded) as session:
+        fields = {"implementation": "dropout", "preset": "quick", "device": "cpu"}
+        fields |= {"id": "dropout-2", "status": "queued", "source_hash": "0"}
+        session.add(Run(submitted=time.time(), **fields))
+        session.commit()
+    text = page_text(open_page("run", id="dropout-2")).replace("\\", "")
+    assert f"waits for its turn, after {a_run}" in text
+    assert "on cpu" not in page_text(open_page("runs")).split("quick, just now")[0]
+
+
 def test_other_settings_begin_with_those_of_a_run(a_run: str, loaded: Engine) -> None:
     change_run(loaded, a_run, changes={"updates": 7})
     app = open_page("milestone", id="dropout", like=a_run)
@@ -148,7 +160,7 @@ def test_runs_side_by_side(a_run: str, loaded: Engine) -> None:
         )
         session.commit()
     app = open_page("compare", runs=f"{a_run},dropout-2")
-    differing, *_ = app.dataframe
+    differing, *_ = app.table
     assert set(differing.value["setting"]) == {"preset", "seed"}
     assert list(differing.value["dropout-2"]) == ["full", "7"]
 

@@ -54,13 +54,12 @@ def _show_settings(comparison: Comparison) -> None:
             {"setting": name, **dict(zip(columns, map(_cell, values), strict=True))}
             for name, values in comparison.differing.items()
         ]
-        st.dataframe(table, hide_index=True)
+        _show_table(table)
     else:
         st.write("Nothing: the runs have the same settings, source code and machine.")
     with st.expander(f"What is the same ({len(comparison.equal)})"):
-        st.dataframe(
-            [{"setting": name, "value": _cell(value)} for name, value in comparison.equal.items()],
-            hide_index=True,
+        _show_table(
+            [{"setting": name, "value": _cell(value)} for name, value in comparison.equal.items()]
         )
 
 
@@ -80,7 +79,13 @@ def _show_verdicts(comparison: Comparison) -> None:
         }
         for (implementation, claim), verdicts in comparison.verdicts.items()
     ]
-    st.dataframe(table, hide_index=True)
+    _show_table(table)
+
+
+def _show_table(rows: list[dict[str, str]]) -> None:
+    """A table whose cells wrap, so that two runs stand side by side on a phone, too."""
+    shown = [{name: escape_markdown(text) for name, text in row.items()} for row in rows]
+    st.table(shown, hide_index=True, border="horizontal")
 
 
 def _verdict_cell(verdict: RunVerdict | None) -> str:

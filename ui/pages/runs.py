@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from kb.formatting import format_outcomes
 from kb.runs import polling, store, sweeps
 from kb.tables import Run
 from ui import cache, format, html_parts, navigation, queue_watch, run_status
@@ -61,12 +62,11 @@ def _show_run(run: Run) -> None:
     has_ended = run.status in store.ENDED
     progress = f"{run.done / run.total:.0%}, " if run.status == "running" and run.total else ""
     changes = "".join(f" {name}={value}," for name, value in run.changes.items())
-    device = format.run_device(run)
-    details = f"{run.preset},{changes} on {device}, {progress}{format.age(run.submitted)}"
+    place = f"on {format.run_device(run)}, {progress}" if run.status != "queued" else ""
+    details = f"{run.preset},{changes} {place}{format.age(run.submitted)}"
     outcomes = _outcomes(run.id) if has_ended else []
-    verdicts = "".join(
-        f", {outcomes.count(name)} {name}" for name in html_parts.VERDICT_MARKS if name in outcomes
-    )
+    counts = {name: outcomes.count(name) for name in html_parts.VERDICT_MARKS if name in outcomes}
+    verdicts = f", {format_outcomes(counts)}" if counts else ""
     with st.container(horizontal=True, vertical_alignment="center", key=f"run-{run.id}"):
         run_status.show_badge(run)
         navigation.link("run", run.id, id=run.id)
