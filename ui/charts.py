@@ -14,12 +14,17 @@ import streamlit as st
 from kb.runs.curves import Series, build_curves
 from ui.escape import escape_markdown
 
-PALETTE = ["#3b82c4", "#e07b39", "#2f9e77", "#a56cc1", "#c9a227", "#d1495b"]
+PALETTE = [
+    *("#3b82c4", "#e07b39", "#2f9e77", "#a56cc1", "#c9a227", "#d1495b"),
+    *("#3fb6b2", "#8c6d4f", "#e57fb1", "#6f6fd8", "#93a832", "#8a8f98"),
+]
 DASHES = [[1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [4, 1], [1, 3]]
 SMOOTHING_SPAN = 10  # points of the exponential moving average
 MAX_POINTS = 4000  # more than a screen can show; a longer curve is thinned evenly
 MAX_MARKED = 40  # steps of a curve whose points are marked
 MAX_TICKS = 8
+HEIGHT, LEGEND_ROW = 270, 22  # pixels
+MAX_LABEL = 22  # characters of a legend in two columns, on a phone
 COLUMNS = ["measure", "series", "setting", "seed", "step", "value"]
 WORDS = {"lr": "learning rate", "rate": "learning rate", "std": "standard deviation"}
 
@@ -150,8 +155,9 @@ def _chart(points: pd.DataFrame, *, log: bool) -> Any:
     if log:
         points = points[points["value"] > 0]
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
-    value = alt.Y("value:Q", title=None, scale=scale)
-    mean = alt.Y("mean(value):Q", title=None, scale=scale)
+    axis = alt.Axis(labelFlush=False)  # the outermost numbers stand at their lines, too
+    value = alt.Y("value:Q", title=None, scale=scale, axis=axis)
+    mean = alt.Y("mean(value):Q", title=None, scale=scale, axis=axis)
     sides = {"x": _x(points["step"]), "color": _color(points), "strokeDash": _dash(points)}
     base = alt.Chart(points)
     seeds = base.mark_line(opacity=0.25, strokeWidth=1).encode(
@@ -172,7 +178,21 @@ def _chart(points: pd.DataFrame, *, log: bool) -> Any:
         places = {name: sides[name] for name in ("x", "color")}
         marks = base.mark_circle(size=18, opacity=1).encode(y=mean, detail="setting:N", **places)
         layers.append(marks)
-    return alt.layer(*layers).properties(height=300)
+    return alt.layer(*layers).properties(height=_height(points))
+
+
+def _height(points: pd.DataFrame) -> int:
+    """The legends are in the height of a chart: their rows must not be taken from the curves."""
+    series, settings = points["series"].unique(), points["setting"].nunique()
+    rows = math.ceil(len(series) / _legend_columns(series))
+    if settings > 1:
+        rows += math.ceil(settings / 2) + 1
+    return HEIGHT + LEGEND_ROW * rows
+
+
+def _legend_columns(series: Iterable[str]) -> int:
+    """Two names must fit beside each other on a phone."""
+    return 1 if any(len(name) > MAX_LABEL for name in series) else 2
 
 
 def _x(steps: Any) -> alt.X:
@@ -182,9 +202,14 @@ def _x(steps: Any) -> alt.X:
 
 
 def _color(points: pd.DataFrame) -> alt.Color:
-    # Otherwise the legend has the faint lines of the seeds, and in one row it can be too wide.
-    legend = alt.Legend(orient="top", columns=2, symbolOpacity=1, symbolStrokeWidth=2.5)
     domain = list(dict.fromkeys(points["series"]))
+    legend = alt.Legend(
+        orient="top",
+        columns=_legend_columns(domain),
+        labelLimit=0,  # a name that is cut off can be that of several curves
+        symbolOpacity=1,  # otherwise the legend has the faint lines of the seeds
+        symbolStrokeWidth=2.5,
+    )
     colors = [PALETTE[index % len(PALETTE)] for index in range(len(domain))]
     scale = alt.Scale(domain=domain, range=colors)
     return alt.Color("series:N", title=None, scale=scale, legend=legend)

@@ -86,7 +86,12 @@ def chart(projections: Sequence[Projection]) -> Any:
         interpolate="step-after", color=FRONTIER_COLOR, strokeWidth=1.5
     )
     names = alt.Chart(points.loc[_records(projections, LABEL_FACTOR)]).mark_text(
-        align="left", dx=8, dy=-8, fontSize=11, color=FRONTIER_COLOR
+        # At the left, below the steps, there are no other machines.
+        align="right",
+        dx=-8,
+        dy=6,
+        fontSize=11,
+        color=FRONTIER_COLOR,
     )
     circles = alt.Chart(points).mark_circle(size=70, opacity=0.9)
     layers = [
@@ -174,7 +179,8 @@ def show_table(found: Answer) -> None:
         for each in found.projections
     ]
     shown = [{name: escape_markdown(text) for name, text in row.items()} for row in rows]
-    st.table(shown, hide_index=True, border="horizontal")
+    with st.container(key="machines"):
+        st.table(shown, hide_index=True, border="horizontal")
     if found.left_out:
         names = ", ".join(machine.name for machine in found.left_out)
         st.caption(escape_markdown(f"Without a dense rate in FLOP/s on the timeline: {names}."))

@@ -25,6 +25,7 @@ def test_what_made_alexnet_possible(page: Page) -> None:
 
 def test_keys_walk_the_picture(page: Page) -> None:
     page.goto("/lineage?id=lstm&show=after")
+    expect(page).to_have_title("The lineage of LSTM")
     centre = page.get_by_role("button", name=re.compile("^LSTM, "))
     centre.focus()
     page.keyboard.press("ArrowRight")

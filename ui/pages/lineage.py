@@ -53,7 +53,9 @@ def show() -> None:
     lineage = cache.lineage()
     paths = graph_paths.find_paths(lineage, id, query.to, MAX_PATHS) if query.to else []
     if "id" in st.query_params:
-        st.title(_title(query, milestones), anchor=False)
+        title = _title(query, milestones)
+        st.set_page_config(page_title=title)
+        st.title(escape_markdown(title), anchor=False)
     else:
         _introduce(milestones, id)
     _show_controls(query, milestones)
@@ -92,9 +94,9 @@ def _introduce(milestones: dict[str, MilestoneRow], id: str) -> None:
 
 
 def _title(query: LineageQuery, milestones: dict[str, MilestoneRow]) -> str:
-    short = escape_markdown(milestones[query.id].short)
+    short = milestones[query.id].short
     if query.to:
-        return f"From {short} to {escape_markdown(milestones[query.to].short)}"
+        return f"From {short} to {milestones[query.to].short}"
     return f"The lineage of {short}"
 
 
@@ -107,7 +109,8 @@ def _show_controls(query: LineageQuery, milestones: dict[str, MilestoneRow]) -> 
         with right:
             _milestone_field("to", "Path to", milestones, query.to)
         return
-    milestone, sides, depth, path = st.columns([3, 4, 3, 3])
+    with st.container(key="lineage-fields"):
+        milestone, sides, depth, path = st.columns([3, 4, 3, 3])
     with milestone:
         _milestone_field("id", "Milestone", milestones, query.id)
     with sides:

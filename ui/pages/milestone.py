@@ -60,12 +60,8 @@ def show() -> None:
     if implementation:
         _show_headline(statuses, implementation)
     _show_anchors(has_implementation=implementation is not None, has_ladder=bool(ladders))
-    left, right = st.columns([5, 3], gap="large")
-    with left:
-        _show_story(entry)
-    with right:
-        _show_neighbours(row)
-        _show_facts(entry)
+    with st.container(key="story"):
+        _show_story_and_neighbours(row)
     if implementation:
         st.header("Claims", anchor="claims")
         claim_cards.show_claims(statuses)
@@ -124,6 +120,15 @@ def _show_anchors(*, has_implementation: bool, has_ladder: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(" · ".join(f"[{name}](#{anchor})" for name, anchor in anchors))
         lecture.show_switch()
+
+
+def _show_story_and_neighbours(row: MilestoneRow) -> None:
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        _show_story(row.entry)
+        _show_facts(row.entry)
+    with right:
+        _show_neighbours(row)
 
 
 def _show_story(entry: dict[str, Any]) -> None:

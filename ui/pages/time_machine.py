@@ -36,6 +36,7 @@ def show() -> None:
         st.error(escape_markdown(str(error.args[0])), icon=":material/error:")
         return
     experiment = _adjust(experiment, of)
+    st.set_page_config(page_title=f"Time machine: {experiment.name}")
     st.header(escape_markdown(experiment.name), anchor=False)
     if experiment.milestone:
         title = cache.milestones()[experiment.milestone].title

@@ -52,7 +52,7 @@ def show() -> None:
             _show_results(results)
     if selected:
         _show_card(milestones[selected])
-    elif not right:
+    elif shown and not right:
         st.caption(
             "Click a milestone to read about it. Scroll to zoom and drag to move, or use the keys "
             "+ and - and the arrow keys."

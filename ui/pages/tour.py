@@ -20,7 +20,6 @@ def show() -> None:
         return
     tour = tours[id]
     number = paging.read_number("step", _end(tour))
-    st.set_page_config(page_title=f"{tour.title}, {number}")
     if number > len(tour.steps):
         _show_end(tour)
     else:
@@ -58,6 +57,7 @@ def _show_step(tour: Tour, number: int) -> None:
     step = tour.steps[number - 1]
     row = cache.milestones()[step.at]
     implementation = implementations.read(row.implementation) if row.implementation else None
+    st.set_page_config(page_title=step.title)
     st.caption(f"{escape_markdown(tour.title)}: {number} of {len(tour.steps)}")
     st.title(escape_markdown(step.title), anchor=False)
     left, right = st.columns([2, 3], gap="large")
@@ -76,6 +76,7 @@ def _show_step(tour: Tour, number: int) -> None:
 
 
 def _show_end(tour: Tour) -> None:
+    st.set_page_config(page_title="What you guessed")
     st.caption(escape_markdown(tour.title))
     st.title("What you guessed", anchor=False)
     asked = [(number, step) for number, step in enumerate(tour.steps, 1) if step.question]
@@ -83,7 +84,8 @@ def _show_end(tour: Tour) -> None:
     if not asked:
         st.write("This tour asked nothing. That was its last step.")
     elif not made:
-        st.write("You made no guess. The verdicts are on the page of claims.")
+        st.write("You made no guess.")
+        navigation.link("claims", "What was measured of every claim")
     else:
         right = sum(guesses.is_right(tour, number) for number, _ in made)
         st.write(f"{right} of {len(made)} came out as you guessed.")

@@ -56,7 +56,7 @@ function drawUpright(context, theme, text, x) {
   context.textAlign = "left";
   context.translate(x, UPRIGHT_BOTTOM);
   context.rotate(-Math.PI / 2);
-  context.fillText(text, 0, 0);
+  context.fillText(text, 0, 0, UPRIGHT_BOTTOM - 3); // narrower in a font that is too wide
   context.restore();
 }
 
@@ -114,10 +114,19 @@ export function drawLaneNames(context, { milestones, regions, theme }) {
     context.fill(createSymbol(lane, x, y, narrow ? 4 : 5.5));
     context.font = `600 ${narrow ? 11 : 13.5}px ${theme.font}`;
     const name = track[0].toUpperCase() + track.slice(1);
+    if (narrow) drawHalo(context, theme, name, x + 9, y + 0.5);
     context.fillText(name, x + (narrow ? 9 : 12), y + 0.5);
     const count = milestones.byLane[lane].length;
     if (!narrow && !isFolded) drawCount(context, theme, count, x + 12, y + 17);
   });
+}
+
+// Where a lane's name stands above its milestones, arcs pass below the name.
+function drawHalo(context, theme, name, x, y) {
+  context.strokeStyle = theme.paper;
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  context.strokeText(name, x, y);
 }
 
 function drawCount(context, theme, count, x, y) {
