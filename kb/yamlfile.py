@@ -25,6 +25,9 @@ SPECIAL = {"": None, "~": None, "null": None, "true": True, "false": False}
 INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 # What YAML 1.1 and 1.2 read differently: 08 and 1e3 are texts to one of them, 010 is eight to one.
+JOINED = re.compile(
+    r"[^\n]\n[^\n ]"
+)  # of a folded text: one line end, where a reader saw a paragraph's
 AMBIGUOUS = re.compile(r"[-+]?(0[0-9].*|[0-9]+[eE].*|.*[eE][0-9]+)")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?")
 # Characters that control a terminal, turn the direction of writing, or can't be seen at all.
@@ -260,6 +263,8 @@ class _Builder:
             lines = range(place[0], event.end_mark.line + 2)
             if not any(problem.line in lines for problem in self.document.problems):
                 self._add_problem(_hidden_message(match[0]), place)
+        if event.style == ">" and JOINED.search(text.strip()):
+            self._add_problem("its paragraphs would run together: write | instead of >", place)
 
     def _add_value(self, value: Any, place: Place) -> ValuePath:
         """Puts a value where the innermost open collection expects one; returns its path."""

@@ -50,6 +50,7 @@ def read(tmp_path: Path, text: str | bytes) -> yamlfile.Document:
         ("a: 1\nb: good \u202e evil", (2, 9), "U+202E (right-to-left override) can't be seen"),
         ("a: 1  # \u2066 evil", (1, 9), "U+2066"),
         ("a: zero\u200bwidth", (1, 8), "U+200B"),
+        ("a: >\n  one\n\n  two\n", (1, 4), "its paragraphs would run together"),
         ("a: 1\nb: " + "x" * 60_000, (2, 4), "a text of 60,000 characters; at most 50,000"),
     ],
     ids=lambda value: str(value)[:20],
