@@ -74,11 +74,11 @@ def label_dates(
 
 
 def forwards_and_backwards(
-    rows: Sequence[Row], alone: Mapping[str, str], without: Mapping[str, str]
+    rows: Sequence[Row], deep: str, alone: Mapping[str, str], without: Mapping[str, str]
 ) -> Figure:
     """What one idea changes: added to the net of 1986, and taken out of the modern one."""
     drawn, axes = canvas(1, 2, width=9.0, height=4.2)
-    changes(axes[0], rows, "1986", alone, "forwards: the net of 1986, {:.1f}%, and one idea")
+    changes(axes[0], rows, deep, alone, "forwards: the net of 1986, {:.1f}%, and one idea")
     changes(axes[1], rows, "modern", without, "backwards: the modern net, {:.1f}%, less one idea")
     caption = (
         "Which ideas help alone, and which are missed: green where the errors become fewer, red "

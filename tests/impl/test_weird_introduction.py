@@ -17,6 +17,7 @@ from impl.kit.broken import take_out
 from impl.weird_introduction import (
     ALL,
     BROKEN,
+    DEEP,
     IDEAS,
     IDEAS_OF,
     SHALLOW,
@@ -62,7 +63,7 @@ def test_arms_are_a_ladder_each_idea_alone_and_each_taken_out() -> None:
     ideas = list(IDEAS)
     for i, idea in enumerate(ideas):
         assert {Ideas(ideas[:i]), Ideas({idea}), ALL - {idea}} <= set(sets)
-    assert IDEAS_OF["modern"] == ALL and IDEAS_OF["1986"] == IDEAS_OF[SHALLOW] == Ideas()
+    assert IDEAS_OF["modern"] == ALL and IDEAS_OF[DEEP] == IDEAS_OF[SHALLOW] == Ideas()
     assert IDEAS_OF[TOGETHER] == {"initialization", "rectifiers"}
 
 
@@ -166,7 +167,7 @@ def last(arm: str, **changes: object) -> Row:
     return row
 
 
-@pytest.mark.parametrize("arm", ["1986", SHALLOW, "modern", "only mini-batches"])
+@pytest.mark.parametrize("arm", [DEEP, SHALLOW, "modern", "only mini-batches"])
 def test_a_budget_is_spent_but_for_less_than_a_step(arm: str) -> None:
     row = last(arm)
     assert 0 <= float(row["left"]) < 1
@@ -174,7 +175,7 @@ def test_a_budget_is_spent_but_for_less_than_a_step(arm: str) -> None:
 
 
 def test_with_one_hidden_layer_the_deep_net_is_the_shallow() -> None:
-    assert last("1986", blocks=0) == last(SHALLOW)
+    assert last(DEEP, blocks=0) == last(SHALLOW)
 
 
 def judged(claim: str | None, monkeypatch: pytest.MonkeyPatch, *arms: str) -> dict[str, str]:
@@ -188,7 +189,7 @@ def judged(claim: str | None, monkeypatch: pytest.MonkeyPatch, *arms: str) -> di
     return {verdict.claim: verdict.verdict for verdict in check(rows)}
 
 
-DEEP = ("1986", "only batch norm", "only initialization", "only rectifiers", TOGETHER)
+ARMS = (DEEP, "only batch norm", "only initialization", "only rectifiers", TOGETHER)
 STAND = {"batch-norm-alone", "only-together", "equal-flops", "by-hand"}
 
 
@@ -196,7 +197,7 @@ STAND = {"batch-norm-alone", "only-together", "equal-flops", "by-hand"}
 def test_a_claim_stands_until_its_idea_is_taken_out(
     claim: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdicts = judged(claim, monkeypatch, *DEEP)
+    verdicts = judged(claim, monkeypatch, *ARMS)
     stands = {name for name in STAND if verdicts[name] in ("reproduced", "weaker", "holds")}
     assert claim not in stands if claim else stands == STAND
 
@@ -205,8 +206,8 @@ def test_a_net_that_diverged_counts_as_guessing() -> None:
     rows: list[Row] = [
         dict(judged=True, seed=seed, arm=arm, test_error=error, val_error=error, lr=0.1)
         for seed in range(5)
-        for arm, error in [(arm, 5.0 + seed / 10) for arm in IDEAS_OF if arm != "1986"]
-        + [("1986", math.nan)]
+        for arm, error in [(arm, 5.0 + seed / 10) for arm in IDEAS_OF if arm != DEEP]
+        + [(DEEP, math.nan)]
     ]
     verdicts = {verdict.claim: verdict.verdict for verdict in check(rows)}
     assert verdicts["eras-help"] == "reproduced" and verdicts["equal-flops"] == "not measured"
