@@ -11,6 +11,7 @@ import networkx as nx
 from pydantic import ValidationError
 
 from kb import implementations, paths, skeleton, yamlfile
+from kb.equations import find_term_problems
 from kb.implementations import Implementation
 from kb.schema import (
     KINDS,
@@ -329,6 +330,8 @@ class _Checker:
                 f"`code` has one name for each equation that the story displays: "
                 f"{equations}, not {len(milestone.code)}",
             )
+        for number, field, message in find_term_problems(milestone, implementation):
+            self.add_problem((position, "terms", number, field), message)
         for number, name in enumerate(milestone.code):
             if name not in known:
                 self.add_problem(

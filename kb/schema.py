@@ -146,6 +146,14 @@ class Claim(StrictModel):
     published: Published | None = None
 
 
+class Term(StrictModel):
+    """A term of a displayed equation, and the code that computes it."""
+
+    term: Text  # a piece of the equation's LaTeX, as it stands in the story
+    means: Text  # in a few words
+    code: Text  # a piece of one line of the function that `code` names for the equation
+
+
 class Figure(StrictModel):
     """A figure of a specification and where it is given; `format` is its number format."""
 
@@ -189,6 +197,7 @@ class Paper(Milestone):
     impl: ModuleName
     # For each equation that the story displays, the function or class of `impl` that computes it.
     code: list[Text] = []
+    terms: list[Term] = []  # of these equations: which piece of the code computes which term
     claims: Annotated[list[Claim], Field(min_length=1)]
 
 
@@ -197,6 +206,7 @@ class Writing(Milestone):
     authors: Annotated[list[Text], Field(min_length=1)]
     impl: ModuleName | None = None  # where what it says can be run, and then its claims
     code: list[Text] = []
+    terms: list[Term] = []
     claims: list[Claim] = []
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ KEYS_OF_ITEMS = {
     "links": ("to", "as", "how", "why_later"),
     "claims": ("id", "says", "where", "published"),
     "published": ("unit", "idea", "baseline", "note"),
+    "terms": ("term", "means", "code"),
     "sources": ("url", "read", "note"),
     "steps": ("at", "to", "title", "text", "show", "question"),
     "question": ("claim", "ask"),

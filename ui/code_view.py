@@ -1,13 +1,16 @@
 """The code of an implementation on a milestone's page, beside the equations that it computes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from kb.equations import sections_with_equations, split_equations
+from kb.equation_terms import BoundTerm
+from kb.equations import sections_with_equations
 from kb.exports.notebook import as_notebook
 from kb.implementations import Implementation, Section
 from ui import html_parts
+from ui.terms import draw_terms
 
 WHOLE_FILE = "the whole file"
 
@@ -45,20 +48,31 @@ def show_equations(
     entry: dict[str, Any], implementation: Implementation, *, stacked: bool = False
 ) -> None:
     """Shows the equations of the story, each beside the section that computes it, or above it."""
-    for section, equations in sections_with_equations(entry, implementation):
-        show_section(section, equations, stacked=stacked)
+    for part in sections_with_equations(entry, implementation):
+        show_section(*part, stacked=stacked)
 
 
-def show_section(section: Section, equations: list[str], *, stacked: bool = False) -> None:
-    """Shows a section of the file: its equations and docstring, and beside them the code."""
+def show_section(
+    section: Section,
+    equations: Sequence[str],
+    terms: Sequence[BoundTerm] = (),
+    *,
+    stacked: bool = False,
+) -> None:
+    """Shows a section of the file: its equations and docstring, and beside them the code.
+
+    Where terms of the equations are tied to the code, each lights the other.
+    """
+    if terms:
+        draw_terms(section, equations, terms, stacked=stacked)
+        return
     if stacked:
         explanation, code = st.container(), st.container()
     else:
         explanation, code = st.columns([4, 5], gap="large")
     with explanation:
         for equation in equations:
-            for part in split_equations(equation):
-                st.latex(part)
+            st.latex(equation)
         st.html(html_parts.section_html(section))
     with code:
         st.code(section.code, language="python", wrap_lines=True)

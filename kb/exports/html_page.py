@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from kb.exports.graphs import Entry, links_within
+from kb.mathml import to_mathml
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MAX_ADDRESS_LENGTH = 90  # characters of a source's address that are shown
@@ -112,15 +113,8 @@ def _is_web_address(address: str) -> bool:
 
 def _equation(latex: str, options: dict[str, Any]) -> str:
     """The equation as MathML; its LaTeX, as text, if it can't be converted."""
-    from latex2mathml.converter import Converter
-
     display = "block" if options["display_mode"] else "inline"
     try:
-        tree = Converter(display=display).convert_to_element(latex)
-    except Exception:  # its errors have no class in common
+        return ElementTree.tostring(to_mathml(latex, display=display), encoding="unicode")
+    except ValueError:
         return html.escape(latex)
-    for element in tree.iter():  # its own `convert` doesn't escape what \text{} contains
-        element.text = html.unescape(element.text or "")
-        for name in ("href", "style"):
-            element.attrib.pop(name, None)
-    return ElementTree.tostring(tree, encoding="unicode")

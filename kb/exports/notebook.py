@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from kb.claim_sides import sides_of
-from kb.equations import sections_with_equations, split_equations
+from kb.equations import sections_with_equations
 from kb.exports.notebook_cells import JUDGE, NEEDS, RUN, SHOW_A_RUN
 from kb.formatting import format_published
 from kb.implementations import Implementation, Section
@@ -153,7 +153,7 @@ def _file_cells(entry: dict[str, Any], implementation: Implementation) -> Iterat
     """The file as cells, with a heading where a known part begins, and equations above theirs."""
     explained = {
         section.name: _equations(section, equations)
-        for section, equations in sections_with_equations(entry, implementation)
+        for section, equations, _ in sections_with_equations(entry, implementation)
     }
     waiting: list[Statement] = []
     for statement in read_statements(implementation.source):
@@ -184,9 +184,7 @@ def _headings(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def _equations(section: Section, equations: list[str]) -> str:
     """The equations that a section computes, and where the paper has them."""
-    shown = [
-        f"$${_safe_math(part)}$$" for equation in equations for part in split_equations(equation)
-    ]
+    shown = [f"$${_safe_math(equation)}$$" for equation in equations]
     what = "it" if len(shown) == 1 else "them"
     where = f" ({escape_line(', '.join(section.references))})" if section.references else ""
     return "\n\n".join([*shown, f"`{section.name}` computes {what}{where}:"])

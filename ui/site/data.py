@@ -18,7 +18,7 @@ from ui.timeline import timeline_data
 
 UI = Path(__file__).parent.parent
 ASSETS = Path(__file__).parent / "assets"
-COMPONENTS = ("timeline", "lineage", "neighbours")
+COMPONENTS = ("timeline", "lineage", "neighbours", "terms")
 DEPTHS = ("1", "2", "3")  # how many links away the lineages of a site reach
 COMMON = ("verbs", "left", "box", "badge")  # what every picture of a lineage has alike
 PLACE = ("id", "x", "y", "width", "hidden", "role")  # of a milestone in one of them

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from kb import results
-from kb.equations import sections_with_equations, split_equations
+from kb.equations import sections_with_equations
 from kb.implementations import Implementation
 from ui import claim_cards, html_parts
 from ui.claim_status import ClaimStatus
 from ui.site import drawings
 from ui.site.runs import PRESET, RecordedRun
+from ui.terms import terms_data
 
 
 class Section(NamedTuple):
@@ -21,24 +22,26 @@ class Section(NamedTuple):
     equations: list[Markup]
     about: Markup
     code: Markup
+    terms: dict[str, Any] | None  # what the component draws in its place, if there are scripts
 
 
 def sections(
-    entry: dict[str, Any], implementation: Implementation | None, markdown: Callable[[str], Markup]
+    entry: dict[str, Any],
+    implementation: Implementation | None,
+    markdown: Callable[[str], Markup],
+    *,
+    stacked: bool = False,
 ) -> list[Section]:
     if implementation is None:
         return []
     return [
         Section(
-            equations=[
-                markdown(f"$${part}$$")
-                for equation in equations
-                for part in split_equations(equation)
-            ],
+            equations=[markdown(f"$${equation}$$") for equation in equations],
             about=Markup(html_parts.section_html(section)),
             code=highlight(section.code),
+            terms=terms_data(section, equations, terms, stacked=stacked) if terms else None,
         )
-        for section, equations in sections_with_equations(entry, implementation)
+        for section, equations, terms in sections_with_equations(entry, implementation)
     ]
 
 

@@ -58,7 +58,8 @@ def _sections(
     if step.show != "equations":
         return []
     entry = content.milestones[step.at].entry
-    return milestone_parts.sections(entry, content.implementations.get(step.at), markdown)
+    implementation = content.implementations.get(step.at)
+    return milestone_parts.sections(entry, implementation, markdown, stacked=True)
 
 
 def _data(content: Content, step: Step) -> dict[str, Any] | None:
