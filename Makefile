@@ -1,6 +1,6 @@
 # make app: everything set up, the timeline loaded, the app served. make test: everything set up, the tests.
-# make claims: every claim measured with three blocks of seeds and with its idea taken out, and the ladders;
-# results/ and RESULTS.md written (a night on two cores).
+# make claims: what the record lacks of every claim with three blocks of seeds and with its idea taken out, and
+# the ladders; results/ and RESULTS.md written (a night on two cores if it lacks all).
 # make bench: what a person waits for, beside what they would use instead (minutes).
 # make device: what an accelerator gives, with PYTHON, which must have a torch for it (under 8 minutes).
 PYTHON ?= python3
@@ -23,8 +23,8 @@ check: $(READY)
 	$(BIN)/kb check --strict
 
 claims: $(READY)
-	$(BIN)/kb record --seed 0 1000 2000
-	$(BIN)/kb record --broken
+	$(BIN)/kb record --missing --seed 0 1000 2000
+	$(BIN)/kb record --missing --broken
 	$(BIN)/kb ladders --record
 
 bench: $(READY)

@@ -7,6 +7,7 @@ import ast
 import io
 import re
 import tokenize
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Implementation:
     title: str
     doc: dict[str, str]  # the docstring's sections: Claims, Deviations, Left out, Shapes
     claims: dict[str, str]  # id: what it says
-    broken: tuple[str, ...]  # the ids of the claims whose idea can be taken out
+    broken: dict[str, str]  # the id of each claim whose idea can be taken out: the code of how
     settings: tuple[Setting, ...]
     presets: dict[str, dict[str, Any]]  # preset: every setting's value
     sections: tuple[Section, ...]
@@ -102,13 +103,14 @@ def read(name: str, folder: Path = paths.IMPLEMENTATIONS) -> Implementation:
             f"give each claim a line: id, spaces, sentence"
         )
     settings = _settings(tree, source, path)
+    claims = _claims(parts["Claims"])
     return Implementation(
         name=name,
         path=path,
         title=doc.splitlines()[0],
         doc=parts,
-        claims=_claims(parts["Claims"]),
-        broken=_broken(tree),
+        claims=claims,
+        broken=_broken(tree, claims),
         settings=settings,
         presets=_presets(tree, settings, path),
         sections=_sections(tree, source.splitlines()),
@@ -140,15 +142,18 @@ def _claims(text: str) -> dict[str, str]:
     return claims
 
 
-def _broken(tree: ast.Module) -> tuple[str, ...]:
-    """The keys of the dict BROKEN (see impl.kit.broken)."""
+def _broken(tree: ast.Module, claims: Iterable[str]) -> dict[str, str]:
+    """The code of each value of the dict BROKEN (see impl.kit.broken); a comprehension has one."""
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         names = [target.id for target in targets if isinstance(target, ast.Name)]
-        if names == ["BROKEN"] and isinstance(value := getattr(node, "value", None), ast.Dict):
-            keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
-            return tuple(map(str, keys))
-    return ()
+        value = getattr(node, "value", None) if names == ["BROKEN"] else None
+        if isinstance(value, ast.Dict):
+            ways = zip(value.keys, map(ast.unparse, value.values), strict=True)
+            return {str(key.value): way for key, way in ways if isinstance(key, ast.Constant)}
+        if isinstance(value, ast.DictComp):
+            return dict.fromkeys(claims, ast.unparse(value.value))
+    return {}
 
 
 def _settings(tree: ast.Module, source: str, path: Path) -> tuple[Setting, ...]:

@@ -8,7 +8,7 @@ Beside them are the verdicts with the idea of a claim taken out on purpose.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,46 +50,50 @@ class RecordedVerdict(NamedTuple):
 
 
 def measure_blocks(
-    engine: Engine,
-    names: Sequence[str],
-    preset: str,
-    seeds: Sequence[int],
-    report: Callable[[str], None],
-) -> dict[str, list[Block]]:
-    """Runs each implementation once for each first seed, one run after the other.
+    engine: Engine, name: str, preset: str, seeds: Sequence[int], report: Callable[[str], None]
+) -> list[Block]:
+    """Runs an implementation once for each first seed, one run after the other.
 
     `report` gets a line of text when a run has ended. A run that failed gives no block.
     """
-    requests = [RunRequest(name, preset, {"seed": seed}) for name in names for seed in seeds]
-    blocks: dict[str, list[Block]] = {name: [] for name in names}
-    for run in _finished_runs(engine, requests):
+    blocks = []
+    for run in _finished_runs(engine, [RunRequest(name, preset, {"seed": seed}) for seed in seeds]):
         block = _block(engine, run)
         outcomes = [verdict["verdict"] for verdict in block["verdicts"]]
         summary = ", ".join(outcomes) or run.reason or run.status
-        report(f"{run.implementation}, seed {block['seed']}: {summary}")
+        report(f"{name}, seed {block['seed']}: {summary}")
         if run.status == "succeeded":
-            blocks[run.implementation].append(block)
+            blocks.append(block)
     return blocks
 
 
 def measure_broken(
-    engine: Engine, names: Sequence[str], preset: str, report: Callable[[str], None]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each implementation and claim, the claim's verdict with its idea taken out."""
-    requests = [
-        RunRequest(name, preset, options={"broken": claim})
-        for name in names
-        for claim in implementations.read(name).broken
-    ]
-    verdicts: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in names}
-    for run in _finished_runs(engine, requests):
-        claim = run.options["broken"]
+    engine: Engine, name: str, preset: str, claims: Sequence[str], report: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """The verdict of each of these claims with its idea taken out.
+
+    Claims whose ideas are taken out by the same code share a run.
+    """
+    verdicts: dict[str, dict[str, Any]] = {}
+    groups = _taken_out_alike(name, claims)
+    requests = [RunRequest(name, preset, options={"broken": alike[0]}) for alike in groups]
+    for run, alike in zip(_finished_runs(engine, requests), groups, strict=True):
         found = {verdict["claim"]: verdict for verdict in _verdicts(engine, run)}
-        if claim in found:
-            verdicts[run.implementation][claim] = found[claim] | {"source_hash": run.source_hash}
-        outcome = found[claim]["verdict"] if claim in found else run.reason or run.status
-        report(f"{run.implementation}, without the idea of {claim}: {outcome}")
+        for claim in alike:
+            if claim in found:
+                verdicts[claim] = found[claim] | {"source_hash": run.source_hash}
+            outcome = found[claim]["verdict"] if claim in found else run.reason or run.status
+            report(f"{name}, without the idea of {claim}: {outcome}")
     return verdicts
+
+
+def _taken_out_alike(name: str, claims: Sequence[str]) -> list[list[str]]:
+    """The claims in groups, each of those whose ideas are taken out by the same code."""
+    groups: dict[str, list[str]] = {}
+    for claim, way in implementations.read(name).broken.items():
+        if claim in claims:
+            groups.setdefault(way, []).append(claim)
+    return list(groups.values())
 
 
 def count_flops(
@@ -171,16 +175,14 @@ def write_record(
 ) -> Path:
     """Adds these measurements to the record, and removes those of deleted implementations.
 
-    A block replaces the one of the same seed and machine, and all of another source: what other
-    code gave says nothing about this one.
+    A block replaces the one of the same seed and machine. All that another source gave goes: it
+    says nothing about this one.
     """
     file = record_file(preset, folder)
     record = read_record(preset, folder)
-    for name, added in blocks.items():
+    for name in blocks.keys() | broken.keys():
         entry = record.setdefault(name, {"blocks": [], "broken": {}})
-        entry["blocks"] = _merge_blocks(entry["blocks"], added)
-    for name, verdicts in broken.items():
-        record.setdefault(name, {"blocks": [], "broken": {}})["broken"] |= verdicts
+        _add_to_entry(entry, blocks.get(name, []), broken.get(name, {}))
     known = implementations.names()
     return write_file({name: entry for name, entry in record.items() if name in known}, file)
 
@@ -214,16 +216,40 @@ def write_file(record: dict[str, Any], file: Path) -> Path:
     return file
 
 
-def _merge_blocks(recorded: Sequence[Block], added: Sequence[Block]) -> list[Block]:
+def _add_to_entry(
+    entry: dict[str, Any], blocks: Sequence[Block], broken: Mapping[str, dict[str, Any]]
+) -> None:
+    added = [*blocks, *broken.values()]
     if not added:
-        return list(recorded)
+        return
     source = added[-1]["source_hash"]
     merged = {
         (block["seed"], block["environment"]["device_name"]): block
-        for block in [*recorded, *added]
+        for block in [*entry["blocks"], *blocks]
         if block["source_hash"] == source
     }
-    return sorted(merged.values(), key=lambda block: (block["seed"], block["measured"]))
+    entry["blocks"] = sorted(merged.values(), key=lambda one: (one["seed"], one["measured"]))
+    entry["broken"] = {
+        claim: verdict
+        for claim, verdict in (entry["broken"] | broken).items()
+        if verdict["source_hash"] == source
+    }
+
+
+def missing_seeds(name: str, preset: str, seeds: Sequence[int]) -> list[int]:
+    """Those of which the record has no block of the present source."""
+    source = implementations.read(name).source_hash
+    blocks = read_record(preset).get(name, {"blocks": []})["blocks"]
+    known = {block["seed"] for block in blocks if block["source_hash"] == source}
+    return [seed for seed in seeds if seed not in known]
+
+
+def missing_broken(name: str, preset: str) -> list[str]:
+    """The claims without a verdict of the present source with their idea taken out."""
+    implementation = implementations.read(name)
+    known = read_record(preset).get(name, {"broken": {}})["broken"]
+    sources = {claim: verdict["source_hash"] for claim, verdict in known.items()}
+    return [c for c in implementation.broken if sources.get(c) != implementation.source_hash]
 
 
 def recorded_verdicts(

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,11 @@ def _add_record(add_verb: shell.AddVerb) -> None:
         "--broken",
         action="store_true",
         help="measure what each claim gives with its idea taken out, instead of the claims",
+    )
+    verb.add_argument(
+        "--missing",
+        action="store_true",
+        help="measure only what the record lacks, or has of another source",
     )
     verb.add_argument(
         "--flops",
@@ -170,7 +175,7 @@ def _cells(result: Result) -> tuple[str, ...]:
 
 
 def record_results(args: argparse.Namespace) -> int:
-    from kb import implementations, results
+    from kb import implementations, results, results_page
 
     engine = shell.database()
     if args.preset not in implementations.PRESETS[1:]:
@@ -184,12 +189,48 @@ def record_results(args: argparse.Namespace) -> int:
 
     if args.flops:
         return _record_flops(engine, names, args, report)
-    if args.broken:
-        broken = results.measure_broken(engine, names, args.preset, report)
-        return _write_record(engine, args, {}, broken, complete=_all_fall(broken, report))
-    blocks = results.measure_blocks(engine, names, args.preset, args.seed, report)
-    complete = all(len(blocks[name]) == len(args.seed) for name in names)
-    return _write_record(engine, args, blocks, {}, complete=complete)
+    measure = _record_broken if args.broken else _record_blocks
+    measured: dict[str, Any] = {}
+    complete = True
+    for name in names:  # what one has given is recorded before the next begins
+        measured[name], whole = measure(engine, name, args, report)
+        complete &= whole
+        if paths.IS_CHECKOUT and args.preset == "quick":
+            results_page.write_page(engine)
+    if args.json:
+        shell.print_json(replace_non_finite(measured))
+    else:
+        print(results.record_file(args.preset))
+    return 0 if complete else 1
+
+
+def _record_blocks(
+    engine: "Engine", name: str, args: argparse.Namespace, report: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], bool]:
+    """The blocks that were added, and whether all that were asked for are there."""
+    from kb import results
+
+    seeds = results.missing_seeds(name, args.preset, args.seed) if args.missing else args.seed
+    blocks = results.measure_blocks(engine, name, args.preset, seeds, report)
+    results.write_record({name: blocks}, {}, args.preset)
+    return blocks, len(blocks) == len(seeds)
+
+
+def _record_broken(
+    engine: "Engine", name: str, args: argparse.Namespace, report: Callable[[str], None]
+) -> tuple[dict[str, dict[str, Any]], bool]:
+    """The verdicts with the idea taken out, and whether every claim falls."""
+    from kb import implementations, results
+
+    claims: Sequence[str] = [*implementations.read(name).broken]
+    if args.missing:
+        claims = results.missing_broken(name, args.preset)
+    broken = results.measure_broken(engine, name, args.preset, claims, report)
+    results.write_record({}, {name: broken}, args.preset)
+    surviving = [c for c, verdict in broken.items() if verdict["verdict"] in results.SUPPORTING]
+    for claim in surviving:
+        report(f"{name}: {claim} stands without its idea, so its verdict proves nothing")
+    return broken, not surviving and len(broken) == len(claims)
 
 
 def _record_flops(
@@ -204,41 +245,6 @@ def _record_flops(
     else:
         print(file)
     return 0 if len(counted) == len(names) else 1
-
-
-def _all_fall(broken: dict[str, dict[str, dict[str, Any]]], report: Callable[[str], None]) -> bool:
-    """Whether every claim falls without its idea; reports those that don't."""
-    from kb.results import SUPPORTING
-
-    surviving = [
-        f"{name}: {claim}"
-        for name, verdicts in broken.items()
-        for claim, verdict in verdicts.items()
-        if verdict["verdict"] in SUPPORTING
-    ]
-    for line in surviving:
-        report(f"{line} stands without its idea, so its verdict proves nothing")
-    return not surviving
-
-
-def _write_record(
-    engine: "Engine",
-    args: argparse.Namespace,
-    blocks: dict[str, list[dict[str, Any]]],
-    broken: dict[str, dict[str, dict[str, Any]]],
-    *,
-    complete: bool,
-) -> int:
-    from kb import results, results_page
-
-    files = [results.write_record(blocks, broken, args.preset)]
-    if paths.IS_CHECKOUT and args.preset == "quick":
-        files.append(results_page.write_page(engine))
-    if args.json:
-        shell.print_json(replace_non_finite(broken or blocks))
-    else:
-        print("\n".join(map(str, files)))
-    return 0 if complete else 1
 
 
 def verify_record(args: argparse.Namespace) -> int:

@@ -78,7 +78,9 @@ def check_broken(name: str) -> None:
     claims = module(name).CLAIMS
     assert [claim.claim for claim in claims] == list(implementations.read(name).claims)
     broken = module(name).BROKEN
-    assert set(broken) == {claim.claim for claim in claims}
+    assert (
+        set(broken) == {claim.claim for claim in claims} == set(implementations.read(name).broken)
+    )
     settings = {field.name for field in dataclasses.fields(module(name).Config)}
     for change in broken.values():
         assert callable(change) or set(change) <= settings

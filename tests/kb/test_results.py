@@ -1,12 +1,14 @@
 """The record of measured claims: what it keeps, and the page that shows it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
-from kb import results, results_page
+from kb import implementations, results, results_page
 from kb.results import RecordedVerdict
 from kb.tables import ClaimRow
 
@@ -82,13 +84,36 @@ def test_a_block_replaces_the_one_of_its_seed_and_machine(tmp_path: Path) -> Non
 def test_the_record_keeps_the_others_and_is_strict_json(tmp_path: Path) -> None:
     results.write_record({"lstm": [BLOCK], "long-gone": [BLOCK]}, {}, "quick", tmp_path)
     add(tmp_path, usage={"peak": float("nan")})
-    file = results.write_record({}, {"dropout": {"wins": VERDICT}}, "quick", tmp_path)
+    broken = {"wins": VERDICT | {"source_hash": BLOCK["source_hash"]}}
+    file = results.write_record({}, {"dropout": broken}, "quick", tmp_path)
     record = results.read_record("quick", tmp_path)
     assert record.keys() == {"dropout", "lstm"}
-    assert record["dropout"]["broken"] == {"wins": VERDICT}
+    assert record["dropout"]["broken"] == broken
     entry: Any = parse_strictly(file.read_text())["dropout"]
     assert entry["blocks"][0]["usage"] == {"peak": None}
     assert [file.name for file in tmp_path.iterdir()] == ["quick.json"]
+    add(tmp_path, source_hash="b")
+    assert results.read_record("quick", tmp_path)["dropout"]["broken"] == {}, "of other code"
+
+
+def test_claims_whose_idea_is_taken_out_by_the_same_code_share_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    run = type("Run", (), {"source_hash": "a", "reason": None, "status": "succeeded"})
+
+    def finish(engine: object, requests: Any) -> Iterator[Any]:
+        asked.extend(request.options["broken"] for request in requests)
+        yield from [run] * len(requests)
+
+    claims = list(implementations.read("dropout").broken)
+    verdicts = [VERDICT | {"claim": claim} for claim in claims]
+    monkeypatch.setattr(results, "_finished_runs", finish)
+    monkeypatch.setattr(results, "_verdicts", lambda *_: verdicts)
+    engine: Any = None
+    broken = results.measure_broken(engine, "dropout", "quick", claims, print)
+    assert set(broken) == set(claims) and len(asked) < len(claims)
+    assert {one["source_hash"] for one in broken.values()} == {"a"}
 
 
 def recorded(*outcomes: str, **more: Any) -> RecordedVerdict:
