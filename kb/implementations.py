@@ -4,7 +4,7 @@ The file is not executed, so reading it needs no torch.
 """
 
 import ast
-import io
+import functools
 import re
 import tokenize
 from collections.abc import Iterable
@@ -165,9 +165,11 @@ def _settings(tree: ast.Module, source: str, path: Path) -> tuple[Setting, ...]:
             f"{path}:1:1: no class Config; write a frozen dataclass "
             f"with the paper's settings as defaults"
         )
+    first, last = config.lineno, config.end_lineno
+    lines = iter(source.splitlines(keepends=True)[first - 1 : last])
     comments = {
-        token.start[0]: token.string.lstrip("# ").rstrip()
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        token.start[0] + first - 1: token.string.lstrip("# ").rstrip()
+        for token in tokenize.generate_tokens(functools.partial(next, lines, ""))
         if token.type == tokenize.COMMENT
     }
     settings = []

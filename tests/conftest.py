@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from kb import db, loader, paths
 
+os.environ.setdefault("KB_CORES", "1")  # of a run; the tests themselves keep the cores busy
 hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("here")
 
@@ -80,7 +81,7 @@ def loaded(home: Path, loaded_file: Path) -> Engine:
 def until() -> Callable[..., Any]:
     """until(lambda: something): waits for something to become true, and returns it."""
 
-    def wait(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    def wait(condition: Callable[[], Any], seconds: float = 120) -> Any:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if found := condition():

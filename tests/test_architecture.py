@@ -1,6 +1,7 @@
 """Guards on the source: which package imports which, and the size of files, functions and lines."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -46,10 +47,16 @@ def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    return [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Every module that the file imports, anywhere in it."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -57,8 +64,13 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=relative)
-def test_imports_only_what_its_layer_may(path: Path) -> None:
+def test_each_imports_only_what_its_layer_may(subtests: pytest.Subtests) -> None:
+    for path in FILES:
+        with subtests.test(relative(path)):
+            check_imports(path)
+
+
+def check_imports(path: Path) -> None:
     here = path.relative_to(ROOT).parts
     tops = {name.split(".")[0] for name in imports(path)}
     worker = here[:2] == ("kb", "runs") and here[2] in WORKER
@@ -73,11 +85,15 @@ def test_imports_only_what_its_layer_may(path: Path) -> None:
         assert "select" not in {name.split(".")[-1] for name in imports(path)}
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("impl/*.py")), ids=lambda path: path.name)
-def test_no_implementation_imports_another(path: Path) -> None:
-    from_impl = {name for name in imports(path) if name.startswith("impl")}
+def test_no_implementation_imports_another() -> None:
     shared = ("impl.kit", "impl.drawing")
-    assert all(name == "impl" or name.startswith(shared) for name in from_impl)
+    wrong = [
+        f"{relative(path)} imports {name}"
+        for path in ROOT.glob("impl/*.py")
+        for name in imports(path)
+        if name.startswith("impl.") and not name.startswith(shared)
+    ]
+    assert not wrong
 
 
 def test_schema_imports_no_module_of_the_project() -> None:
@@ -95,29 +111,30 @@ def test_the_shell_starts_without_torch(arguments: list[str], home: Path) -> Non
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("path", [*MEASURED_PYTHON, *MEASURED_ASSETS], ids=relative)
-def test_no_file_is_too_long(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= MAX_FILE_LINES
+def test_no_file_is_too_long() -> None:
+    lengths = {
+        relative(path): len(path.read_text(encoding="utf-8").splitlines())
+        for path in [*MEASURED_PYTHON, *MEASURED_ASSETS]
+    }
+    assert not {path: n for path, n in lengths.items() if n > MAX_FILE_LINES}
 
 
-@pytest.mark.parametrize("path", [*MEASURED_PYTHON, *MEASURED_ASSETS], ids=relative)
-def test_no_line_is_too_long(path: Path) -> None:
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+def test_no_line_is_too_long() -> None:
     too_long = [
         f"{relative(path)}:{number}: {len(line)} columns"
-        for number, line in lines
+        for path in [*MEASURED_PYTHON, *MEASURED_ASSETS]
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if len(line) > MAX_COLUMNS
     ]
     assert not too_long
 
 
-@pytest.mark.parametrize("path", MEASURED_PYTHON, ids=relative)
-def test_no_function_is_too_long(path: Path) -> None:
-    too_long = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            if length > MAX_FUNCTION_LINES:
-                too_long.append(f"{relative(path)}:{node.lineno}: {node.name} has {length} lines")
+def test_no_function_is_too_long() -> None:
+    too_long = [
+        f"{relative(path)}:{node.lineno}: {node.name} has {length} lines"
+        for path in MEASURED_PYTHON
+        for node in nodes(path)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > MAX_FUNCTION_LINES
+    ]
     assert not too_long

@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from kb import db
 from kb.tables import Run, RunRow, RunVerdict
+from tests.e2e.conftest import VIEWPORT
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 DARK = "rgb(20, 23, 27)"  # the dark background in .streamlit/config.toml
@@ -88,7 +89,7 @@ def test_axe_finds_no_violation(browser: Browser, app: str, two_runs: Engine) ->
     context = browser.new_context(
         color_scheme="light",
         reduced_motion="reduce",
-        viewport={"width": 1280, "height": 900},
+        viewport=VIEWPORT,
         base_url=app,
     )
     page = context.new_page()

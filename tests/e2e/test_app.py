@@ -55,7 +55,7 @@ def test_from_the_timeline_to_a_verdict_and_back(
     page.get_by_text("Read it, see its code, run it").click()
     page.wait_for_url("**/milestone?id=dropout")
 
-    run_id = launch(page, data="digits", seeds="2", updates="150")
+    run_id = launch(page, data="digits", seeds="2", updates="60")
     chart = page.get_by_test_id("stVegaLiteChart")
     expect(chart).to_be_visible()
     before = chart.screenshot()

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, exp
 from kb import db, paths
 from tests.conftest import end_processes_of, free_port
 from tests.e2e import hostile_texts
-from tests.e2e.conftest import wait_for_server
+from tests.e2e.conftest import VIEWPORT, wait_for_server
 from tests.e2e.hostile_texts import as_read, hostile
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -110,7 +110,7 @@ def events() -> list[str]:
 @pytest.fixture(scope="module")
 def context(browser: Browser, hostile_app: str, events: list[str]) -> Iterator[BrowserContext]:
     """A browser that reports scripts of a text, and requests to other servers."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=hostile_app)
+    context = browser.new_context(viewport=VIEWPORT, base_url=hostile_app, reduced_motion="reduce")
     context.expose_function("wasHit", lambda: events.append("a script ran"))
     context.add_init_script("Object.defineProperty(window, 'hit', {set: () => wasHit()})")
     own_server = (f"{hostile_app}/", hostile_app.replace("http", "ws") + "/")

@@ -20,7 +20,7 @@ from tests.e2e.conftest import serve
 from tests.kb.test_kills import check_database
 
 TRIALS = int(os.environ.get("KB_KILLS", "2"))
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120 + 60 * TRIALS)]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(120 + 60 * TRIALS)]
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def visitors(browser: Browser, app: str) -> Iterator[list[Page]]:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_twenty_at_once(visitors: list[Page]) -> None:
     addresses = [*ASKED, "/runs"]
     for page, address in zip(visitors, addresses, strict=True):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from impl.kit import Figure, Progress, Verdict
+from impl.kit.trials import WORKERS_VARIABLE
 from kb import implementations, loader, paths, results
 from kb.schema import Executable
 from tests.impl.smoke import module, run_smoke, smoke_events, smoke_rows
@@ -62,8 +63,10 @@ def test_smoke_runs_and_judges_every_claim_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_seed_decides(name: str) -> None:
-    """Trials that run at the same time yield in any order, each the same rows."""
+def test_the_seed_decides(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other or two at the same time, in any order: trials yield the same rows."""
+    monkeypatch.setenv(WORKERS_VARIABLE, "2")
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *args, **more: None)
     again = [event for event in run_smoke(name) if isinstance(event, dict)]
     assert sorted(map(repr, again)) == sorted(map(repr, smoke_rows(name)))
 

@@ -94,6 +94,7 @@ def test_a_run_of_several_processes_is_recorded_once(loaded: Engine) -> None:
     assert len(store.artifacts(loaded, together)) == len(store.artifacts(loaded, alone)) > 0
 
 
+@pytest.mark.slow
 def test_a_failure_of_any_of_them_is_told(loaded: Engine) -> None:
     changes = {"data": "none"}
     run_id = submission.submit(
@@ -108,6 +109,7 @@ def test_what_is_not_written_for_it_says_so(loaded: Engine) -> None:
         submission.submit(loaded, "two_rings", "smoke", options={"processes": 2})
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_in_the_shell_one_speaks() -> None:
     events = launch("-m", "impl.resnet", "--preset", "smoke", "--device", "cpu", "--json")

@@ -57,7 +57,7 @@ def test_where_nothing_can_be_compiled_it_says_what_to_do(monkeypatch: pytest.Mo
         faster(net(), CPU, bf16=False, compile=True)(torch.randn(5, 3, 8, 8))
 
 
-@pytest.mark.parametrize("paper", [resnet, alexnet])
+@pytest.mark.parametrize("paper", [resnet, pytest.param(alexnet, marks=pytest.mark.slow)])
 def test_a_preset_that_asks_for_both_measures_the_same_things(
     paper: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,10 @@ def cluster() -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("connection", "name", "broken"),
-    [("direct", "two_rings", None), ("client", "brnn", "same-as-torch")],
+    [
+        ("direct", "two_rings", None),
+        pytest.param("client", "brnn", "same-as-torch", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_on_the_cluster_is_recorded_like_a_local_one(
     loaded: Engine, cluster: Any, connection: str, name: str, broken: str | None
@@ -71,6 +74,7 @@ def test_a_run_on_the_cluster_is_recorded_like_a_local_one(
         assert store.artifact_file(artifact).stat().st_size == artifact.size
 
 
+@pytest.mark.slow
 def test_a_run_uses_all_nodes_and_leaves_them_free_when_it_is_killed_or_cancelled(
     loaded: Engine, cluster: Any, until: Until
 ) -> None:
@@ -98,6 +102,7 @@ def trial_processes() -> list[int]:
     ]
 
 
+@pytest.mark.slow
 def test_an_error_in_a_trial_is_told_as_on_one_machine(loaded: Engine, cluster: Any) -> None:
     run_id = submission.submit(
         loaded,
@@ -111,6 +116,7 @@ def test_an_error_in_a_trial_is_told_as_on_one_machine(loaded: Engine, cluster: 
     assert reason.startswith("ValueError: no data set 'nothing'"), reason
 
 
+@pytest.mark.slow
 def test_limits_hold_on_the_cluster(loaded: Engine, cluster: Any) -> None:
     request = RunRequest(
         "dropout", "quick", SLOW, "cpu", limits={"seconds": 3.0}, cluster=cluster.address
@@ -154,6 +160,7 @@ def test_a_server_that_did_not_start_is_tried_again(
     assert addresses == ["auto"] * 3
 
 
+@pytest.mark.slow
 def test_a_lost_node_costs_only_time(loaded: Engine, cluster: Any, until: Until) -> None:
     settings = {"updates": 400, "data": "digits", "seeds": 2}
     requests = [
