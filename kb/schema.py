@@ -28,7 +28,7 @@ LinkType = Literal[
     "supersedes",
     "equivalent_to",
     "disputes",
-    "about",  # what a book, course, article, event or prize tells of
+    "about",  # what a book, course, article, event or prize tells of, or data is made to measure
 ]
 DateMeaning = Literal[
     "submitted", "published", "announced", "released", "shipped", "first commit", "begun"
