@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from kb import db, paths
 from kb.formatting import format_gain, format_number, format_outcomes, format_published
-from kb.results import RecordedVerdict, recorded_verdicts
+from kb.results import SUPPORTING, RecordedVerdict, recorded_verdicts
 
 INTRODUCTION = """# Results
 
@@ -18,7 +18,7 @@ implementations with the preset `quick` (about a minute each on two processor co
 this page and [results/quick.json](results/quick.json), which has the settings, the data and the
 machine as well. {circumstances}
 
-{headline}
+{headline} {without_ideas}
 
 **Published** is the paper's figure, **Measured** is ours; "against" stands between the idea and its
 rival. The two are often of different data and sizes; the unit says what was measured here.
@@ -43,7 +43,7 @@ it is shown, and its distance is given instead of a gain.
 
 **Stable** means that three blocks of seeds or more gave the same verdict, **fragile** that they did
 not. **Without the idea** is the verdict with the idea taken out on purpose: a claim that still
-stands then would prove nothing.
+stands then would prove nothing. For one that does not stand with it either, it tells little.
 
 """
 
@@ -64,7 +64,9 @@ def write_page(engine: Engine, file: Path | None = None) -> Path:
 def render_page(verdicts: Sequence[RecordedVerdict], labels: Mapping[str, str]) -> str:
     """The page as Markdown; `labels` has a label for each milestone's id."""
     introduction = INTRODUCTION.format(
-        circumstances=_circumstances(verdicts), headline=headline(verdicts)
+        circumstances=_circumstances(verdicts),
+        headline=headline(verdicts),
+        without_ideas=count_falls(verdicts),
     )
     return introduction + render_table(verdicts, labels) + "\n"
 
@@ -96,6 +98,19 @@ def headline(verdicts: Sequence[RecordedVerdict]) -> str:
             counts = format_outcomes(dict(outcomes.most_common()))
             sentences.append(f"{total} {name}: {counts}.")
     return " ".join(sentences)
+
+
+def count_falls(verdicts: Sequence[RecordedVerdict]) -> str:
+    """Of the claims that stand, how many fall without their idea, in a sentence."""
+    tried = [v for v in verdicts if v.broken and v.verdict["verdict"] in SUPPORTING]
+    if not tried:
+        return "None was measured with its idea taken out."
+    falls = sum(v.broken is not None and v.broken["verdict"] not in SUPPORTING for v in tried)
+    standing = sum(v.verdict["verdict"] in SUPPORTING for v in verdicts)
+    return (
+        f"Of the {standing} that are reproduced or hold, {len(tried)} were measured with their "
+        f"idea taken out: {falls} fall."
+    )
 
 
 def render_table(verdicts: Iterable[RecordedVerdict], labels: Mapping[str, str]) -> str:

@@ -102,12 +102,13 @@ def _notes(status: ClaimStatus, of_record: str) -> Iterator[str]:
         if broken["measured"] is not None:
             measured, baseline = (format.number(broken[name]) for name in ("measured", "baseline"))
             figures = f": {measured} against {baseline}"
-        caught = (
-            "so the verdict above proves nothing"
-            if broken["verdict"] in SUPPORTING
-            else "as it should be"
-        )
-        yield f"With the idea taken out{figures}, {broken['verdict']}, {caught}."
+        if broken["verdict"] in SUPPORTING:
+            meaning = "so the verdict above proves nothing"
+        elif recorded.verdict["verdict"] in SUPPORTING:
+            meaning = "as it should be"
+        else:
+            meaning = "which tells little, since the claim does not stand with it either"
+        yield f"With the idea taken out{figures}, {broken['verdict']}, {meaning}."
     if status.is_from_record:
         block = recorded.block
         origin = f"{block['measured']}, {block['environment']['device_name']}"

@@ -1,5 +1,6 @@
 """What is said about claims: the names of their sides, why a verdict is so, and what is better."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from sqlalchemy import Engine
 
 from kb import implementations
 from kb.claim_sides import LIMIT, UNNAMED, Sides, declared_sides, sides_of
+from kb.results import RecordedVerdict
 from kb.tables import ClaimRow, RunVerdict
 from tests.ui.pages import open_page, page_text
-from ui import claim_figures, claim_reasons
+from ui import claim_cards, claim_figures, claim_reasons
 from ui.claim_status import ClaimStatus
 
 LOWER = (
@@ -33,6 +35,26 @@ def status(measured: RunVerdict, **published: Any) -> ClaimStatus:
         says="It errs less.", where="Table 2", published=published or None,
     )  # fmt: skip
     return ClaimStatus(claim, measured, None, None)
+
+
+@pytest.mark.parametrize(
+    ("with_idea", "without", "meaning"),
+    [
+        ("reproduced", "not reproduced", "as it should be"),
+        ("reproduced", "reproduced", "proves nothing"),
+        ("inconclusive", "inconclusive", "tells little"),
+    ],
+)
+def test_a_card_says_what_the_verdict_without_the_idea_means(
+    with_idea: str, without: str, meaning: str
+) -> None:
+    shown = verdict(with_idea)
+    block = {"measured": "2026-01-01", "environment": {"device": "cpu", "device_name": "6502"}}
+    broken = {"verdict": without, "measured": 9.0, "baseline": 8.0}
+    one = status(shown)
+    recorded = RecordedVerdict(one.claim, {"verdict": with_idea}, block, (with_idea,), broken)
+    card = claim_cards.card_html(replace(one, recorded=recorded))
+    assert f"With the idea taken out: 9 against 8, {without}, " in card and meaning in card
 
 
 def test_the_sides_have_the_names_that_the_source_gives_them() -> None:
