@@ -270,6 +270,19 @@ def recorded_verdicts(
             yield RecordedVerdict(claim, *found[0], outcomes, entry["broken"].get(claim.id))
 
 
+def count_falls(verdicts: Sequence[RecordedVerdict]) -> str:
+    """Of the claims that stand, how many fall without their idea, in a sentence."""
+    tried = [v for v in verdicts if v.broken and v.verdict["verdict"] in SUPPORTING]
+    if not tried:
+        return "None was measured with its idea taken out."
+    falls = sum(v.broken is not None and v.broken["verdict"] not in SUPPORTING for v in tried)
+    standing = sum(v.verdict["verdict"] in SUPPORTING for v in verdicts)
+    return (
+        f"Of the {standing} that are reproduced or hold, {len(tried)} were measured with their "
+        f"idea taken out: {falls} fall."
+    )
+
+
 def to_run_verdict(verdict: dict[str, Any]) -> RunVerdict:
     """A verdict of the record as a row, like the verdicts of this machine's runs."""
     low, high = verdict["interval"] or (None, None)

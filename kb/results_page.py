@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from kb import db, paths
 from kb.formatting import format_gain, format_number, format_outcomes, format_published
-from kb.results import SUPPORTING, RecordedVerdict, recorded_verdicts
+from kb.results import RecordedVerdict, count_falls, recorded_verdicts
 
 INTRODUCTION = """# Results
 
@@ -98,19 +98,6 @@ def headline(verdicts: Sequence[RecordedVerdict]) -> str:
             counts = format_outcomes(dict(outcomes.most_common()))
             sentences.append(f"{total} {name}: {counts}.")
     return " ".join(sentences)
-
-
-def count_falls(verdicts: Sequence[RecordedVerdict]) -> str:
-    """Of the claims that stand, how many fall without their idea, in a sentence."""
-    tried = [v for v in verdicts if v.broken and v.verdict["verdict"] in SUPPORTING]
-    if not tried:
-        return "None was measured with its idea taken out."
-    falls = sum(v.broken is not None and v.broken["verdict"] not in SUPPORTING for v in tried)
-    standing = sum(v.verdict["verdict"] in SUPPORTING for v in verdicts)
-    return (
-        f"Of the {standing} that are reproduced or hold, {len(tried)} were measured with their "
-        f"idea taken out: {falls} fall."
-    )
 
 
 def render_table(verdicts: Iterable[RecordedVerdict], labels: Mapping[str, str]) -> str:

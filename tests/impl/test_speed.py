@@ -37,6 +37,7 @@ def test_neither_asked_for_is_the_net_itself() -> None:
     assert faster(one, CPU, bf16=False, compile=False) is one
 
 
+@pytest.mark.slow
 @torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True)
 def test_nets_of_any_number_can_be_compiled_and_give_the_same() -> None:
     """By default the compiler gives up on the ninth net, with a warning; here on the second."""

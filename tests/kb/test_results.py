@@ -151,10 +151,10 @@ def test_the_page_counts_the_claims_that_fall_without_their_idea() -> None:
         recorded(verdict="holds"),
         recorded(verdict="weaker")._replace(broken=falls),
     ]
-    assert results_page.count_falls(verdicts) == (
+    assert results.count_falls(verdicts) == (
         "Of the 3 that are reproduced or hold, 2 were measured with their idea taken out: 1 fall."
     )
-    assert results_page.count_falls([recorded(verdict="holds")]).startswith("None was measured")
+    assert results.count_falls([recorded(verdict="holds")]).startswith("None was measured")
 
 
 def test_without_a_file_the_record_is_empty(tmp_path: Path) -> None:

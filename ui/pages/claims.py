@@ -5,7 +5,7 @@ from itertools import groupby
 
 import streamlit as st
 
-from kb import db
+from kb import db, results
 from kb.formatting import format_count, format_outcomes
 from kb.runs import submission
 from ui import (
@@ -110,6 +110,7 @@ def _show_tally(statuses: Sequence[ClaimStatus]) -> None:
         f"{recorded}."
     )
     st.markdown(" ".join(others))
+    st.markdown(results.count_falls([one.recorded for one in statuses if one.recorded]))
 
 
 def _filtered(statuses: Sequence[ClaimStatus]) -> list[ClaimStatus]:

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from kb import graph, paths
+from kb import graph, paths, results
 from kb.exports.html_page import markdown_renderer
 from kb.formatting import format_count, format_outcomes
 from kb.tables import MilestoneRow
@@ -100,6 +100,7 @@ class Pages:
             "claims.html",
             "Claims",
             kinds=kinds,
+            falls=results.count_falls([one.recorded for one in every if one.recorded]),
             total=sum(kinds["paper"].values()),
             tally=Markup(html_parts.tally_html(kinds["paper"])),
             outcomes=count_outcomes(every),
