@@ -13,6 +13,7 @@ from typing import Any
 from kb.cli.serve import LOOPBACK
 from ui.asgi import Application, Message, Receive, Send
 from ui.deep_links import DeepLinks
+from ui.unknown_address import UnknownAddress
 
 METRICS_PATH = "/_stcore/metrics"
 
@@ -64,12 +65,15 @@ async def _refuse(scope: Message, receive: Receive, send: Send, status: int, mes
 
 def guard_streamlit() -> None:
     """Puts the check before the server that Streamlit is about to start."""
+    config: Any = importlib.import_module("streamlit.config")
     server: Any = importlib.import_module("streamlit.web.server.starlette.starlette_server")
     create_app = server.create_starlette_app
     names = list(filter(None, os.environ.get("KB_HOSTS", "").split(","))) or LOOPBACK
     shows_metrics = bool(os.environ.get("KB_METRICS"))
 
     def create_guarded_app(runtime: Any) -> Any:
-        return HostCheck(DeepLinks(create_app(runtime)), names, shows_metrics=shows_metrics)
+        base = config.get_option("server.baseUrlPath").strip("/")
+        pages = UnknownAddress(DeepLinks(create_app(runtime)), f"/{base}/" if base else "/")
+        return HostCheck(pages, names, shows_metrics=shows_metrics)
 
     server.create_starlette_app = create_guarded_app

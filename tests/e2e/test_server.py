@@ -46,7 +46,7 @@ def server(home: Path, port: int) -> Iterator[Callable[..., subprocess.Popen[str
 
 def get(port: int, host: str, path: str = "/") -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", path, headers={"Host": host})
+    connection.request("GET", path, headers={"Host": host, "Accept": "text/html"})
     return connection.getresponse().status
 
 
@@ -75,6 +75,8 @@ def test_foreign_names_are_refused(server: Callable[..., Any], port: int) -> Non
         assert open_websocket(port, f"localhost:{port}", f"http://{host}") == 403
     assert get(port, f"localhost:{port}", "/_stcore/metrics") == 404
     assert get(port, f"localhost:{port}", "/_stcore/health") == 200
+    assert get(port, f"localhost:{port}", "/lineage") == 200
+    assert get(port, f"localhost:{port}", "/nowhere") == 404
 
 
 def test_metrics_on_request(server: Callable[..., Any], port: int) -> None:
