@@ -19,7 +19,7 @@ from kb.certificates import certificate, rows_digest
 from kb.formatting import replace_non_finite
 from kb.runs import description, polling, store, submission
 from kb.runs.submission import RunRequest
-from kb.tables import ClaimRow, Run, RunVerdict
+from kb.tables import ClaimRow, Run, RunRow, RunVerdict
 
 STABLE_BLOCKS = 3  # that must agree; `make claims` measures the seeds from 0, 1000 and 2000 on
 SUPPORTING = ("reproduced", "holds")  # outcomes that a claim must lose without its idea
@@ -61,7 +61,8 @@ def measure_blocks(
         block = _block(engine, run)
         outcomes = [verdict["verdict"] for verdict in block["verdicts"]]
         summary = ", ".join(outcomes) or run.reason or run.status
-        report(f"{name}, seed {block['seed']}: {summary}")
+        data = f" on {', '.join(block['data'])}" if block["data"] else ""
+        report(f"{name}, seed {block['seed']}{data}: {summary}")
         if run.status == "succeeded":
             blocks.append(block)
     return blocks
@@ -79,9 +80,10 @@ def measure_broken(
     requests = [RunRequest(name, preset, options={"broken": alike[0]}) for alike in groups]
     for run, alike in zip(_finished_runs(engine, requests), groups, strict=True):
         found = {verdict["claim"]: verdict for verdict in _verdicts(engine, run)}
+        measured = {"source_hash": run.source_hash, "data": _data(store.rows(engine, run.id))}
         for claim in alike:
             if claim in found:
-                verdicts[claim] = found[claim] | {"source_hash": run.source_hash}
+                verdicts[claim] = found[claim] | measured
             outcome = found[claim]["verdict"] if claim in found else run.reason or run.status
             report(f"{name}, without the idea of {claim}: {outcome}")
     return verdicts
@@ -130,20 +132,25 @@ def _finished_runs(engine: Engine, requests: Sequence[RunRequest]) -> Iterator[R
 
 
 def _block(engine: Engine, run: Run) -> Block:
-    rows = [row.values for row in store.rows(engine, run.id)]
+    stored = store.rows(engine, run.id)
     block = {
         "measured": time.strftime("%Y-%m-%d", time.gmtime(run.finished)),
         "seed": run.settings["seed"],
         "source_hash": run.source_hash,
         "settings": run.settings,
-        "data": sorted({str(row["data"]) for row in rows if "data" in row}),
+        "data": _data(stored),
         "environment": run.environment,
         "usage": run.usage,
         "verdicts": _verdicts(engine, run),
-        "rows_sha256": rows_digest(rows),
+        "rows_sha256": rows_digest([row.values for row in stored]),
     }
     finite: Block = replace_non_finite(block)
     return finite | {"certificate": certificate(finite)}
+
+
+def _data(rows: Sequence[RunRow]) -> list[str]:
+    """The names of the data that the rows say they come from."""
+    return sorted({str(row.values["data"]) for row in rows if "data" in row.values})
 
 
 def _verdicts(engine: Engine, run: Run) -> list[dict[str, Any]]:
@@ -176,7 +183,7 @@ def write_record(
     """Adds these measurements to the record, and removes those of deleted implementations.
 
     A block replaces the one of the same seed and machine. All that another source gave goes: it
-    says nothing about this one.
+    says nothing about this one. Nor do verdicts without an idea on other data than the blocks'.
     """
     file = record_file(preset, folder)
     record = read_record(preset, folder)
@@ -229,10 +236,11 @@ def _add_to_entry(
         if block["source_hash"] == source
     }
     entry["blocks"] = sorted(merged.values(), key=lambda one: (one["seed"], one["measured"]))
+    data = entry["blocks"][0].get("data") if entry["blocks"] else None
     entry["broken"] = {
         claim: verdict
         for claim, verdict in (entry["broken"] | broken).items()
-        if verdict["source_hash"] == source
+        if verdict["source_hash"] == source and data in (None, verdict.get("data", data))
     }
 
 
@@ -287,6 +295,8 @@ def to_run_verdict(verdict: dict[str, Any]) -> RunVerdict:
     """A verdict of the record as a row, like the verdicts of this machine's runs."""
     low, high = verdict["interval"] or (None, None)
     columns = {
-        key: value for key, value in verdict.items() if key not in ("interval", "source_hash")
+        key: value
+        for key, value in verdict.items()
+        if key not in ("interval", "source_hash", "data")
     }
     return RunVerdict(run="", number=0, low=low, high=high, **columns)

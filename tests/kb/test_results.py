@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from kb import implementations, results, results_page
 from kb.results import RecordedVerdict
-from kb.tables import ClaimRow
+from kb.tables import ClaimRow, RunRow
 
 VERDICT = {
     "claim": "wins",
@@ -100,7 +100,9 @@ def test_claims_whose_idea_is_taken_out_by_the_same_code_share_a_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Any] = []
-    run = type("Run", (), {"source_hash": "a", "reason": None, "status": "succeeded"})
+    fields = {"id": "a-1", "source_hash": "a", "reason": None, "status": "succeeded"}
+    run = type("Run", (), fields)
+    rows = [RunRow(run="a-1", number=0, at=0.0, values={"data": "digits"})]
 
     def finish(engine: object, requests: Any) -> Iterator[Any]:
         asked.extend(request.options["broken"] for request in requests)
@@ -110,10 +112,20 @@ def test_claims_whose_idea_is_taken_out_by_the_same_code_share_a_run(
     verdicts = [VERDICT | {"claim": claim} for claim in claims]
     monkeypatch.setattr(results, "_finished_runs", finish)
     monkeypatch.setattr(results, "_verdicts", lambda *_: verdicts)
+    monkeypatch.setattr(results.store, "rows", lambda *_: rows)
     engine: Any = None
     broken = results.measure_broken(engine, "dropout", "quick", claims, print)
     assert set(broken) == set(claims) and len(asked) < len(claims)
     assert {one["source_hash"] for one in broken.values()} == {"a"}
+    assert all(one["data"] == ["digits"] for one in broken.values())
+
+
+def test_a_verdict_without_the_idea_on_other_data_says_nothing(tmp_path: Path) -> None:
+    add(tmp_path, data=["mnist"])
+    known = VERDICT | {"source_hash": BLOCK["source_hash"]}
+    for data, kept in ((["digits"], set()), (["mnist"], {"wins"})):
+        results.write_record({}, {"dropout": {"wins": known | {"data": data}}}, "quick", tmp_path)
+        assert results.read_record("quick", tmp_path)["dropout"]["broken"].keys() == kept
 
 
 def recorded(*outcomes: str, **more: Any) -> RecordedVerdict:
