@@ -45,10 +45,11 @@ def test_the_step_of_a_tour_shows_them_with_the_code_below(loaded: Engine) -> No
 
 
 def test_without_terms_the_equation_stands_beside_its_code(loaded: Engine) -> None:
-    app = open_page("milestone", id="elu")
-    assert not drawn(app)
-    assert any("\\begin{cases}" in element.value for element in app.latex)
-    assert "class ELU(nn.Module)" in page_text(app)
+    app = open_page("milestone", id="mask-rcnn")
+    [data] = drawn(app)
+    assert "bilinear" not in json.dumps(data)
+    assert any("a ramp in" in element.value for element in app.latex)
+    assert "def bilinear(" in page_text(app)
 
 
 def test_pieces_lie_within_each_other_and_keep_the_text() -> None:
