@@ -268,11 +268,11 @@ def learn_images(
 
 def gradient_lengths(G: Generator, D: Discriminator, B: int) -> tuple[float, float]:
     """log of the length of G's gradient with -log D, and with log(1 - D), on the same samples."""
-    fake, logs = D(G.sample(B)), []
-    for saturating in (False, True):
-        loss = generator_loss(fake, saturating)
-        gradient = torch.autograd.grad(loss, list(G.parameters()), retain_graph=True)
-        logs.append(float(torch.cat([g.flatten() for g in gradient]).norm().log()))
+    fake, weights, logs = D(G.sample(B)), list(G.parameters()), []
+    for loss in (generator_loss(fake, saturating) for saturating in (False, True)):
+        gradient = torch.autograd.grad(loss, weights, retain_graph=True)
+        length = float(torch.cat([g.flatten() for g in gradient]).norm())
+        logs.append(math.log(max(length, 1e-37)))  # 0 where D says nothing
     return logs[0], logs[1]
 
 

@@ -286,7 +286,7 @@ def variances(vae: VAE, x: Tensor, eps: Tensor) -> dict[str, float]:
     found = {}
     for name, estimate in estimates.items():
         gradients = [encoder_gradient(vae, estimate(vae, x, each).mean()) for each in eps]
-        found[name] = float(torch.stack(gradients).var(0).sum())
+        found[name] = max(float(torch.stack(gradients).var(0).sum()), 1e-37)  # it has a logarithm
     return found
 
 
