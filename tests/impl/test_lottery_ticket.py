@@ -202,5 +202,5 @@ def test_with_new_values_a_ticket_learns_more_slowly() -> None:
         begin(net, values, seed=0)
         for _ in train(net, split, replace(cfg, updates=100), lr=0.0012, seed=0):
             pass
-        losses[values] = float(F.cross_entropy(net(split.x_val), split.y_val))
+        losses[values] = F.cross_entropy(net(split.x_val), split.y_val).item()
     assert losses["first"] < 0.8 * losses["new"]
