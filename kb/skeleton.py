@@ -14,6 +14,7 @@ ENTRY_TEMPLATE = """- id: {id}
   title: ""        # as the paper prints it
   short: ""        # the label on the timeline, at most 22 characters
   date: "{date}"         # "2015-02-11", "2015-02" or "2015": as precise as the source
+                   # date_is: submitted, if that is the day on arXiv; then also arxiv: "1803.03635"
   authors: []
   venue: ""
   url: ""
@@ -22,6 +23,7 @@ ENTRY_TEMPLATE = """- id: {id}
   story: ""        # what it changed, in markdown; equations in LaTeX
   links: []        # - {{to: backprop, as: builds_on, how: trains with it}}
   impl: {name}
+  code: []         # for each equation between $$ the function or class that computes it
   claims: []       # - {{id: ..., says: ..., where: Table 2,
                    #    published: {{unit: ..., baseline: 1.6, idea: 1.35}}}}
   sources: []      # - {{url: "https://...", read: "2026-01-31", primary: true}}
